@@ -1,0 +1,194 @@
+//! Takes in connections: bounded while their headers come, and each with a handle that
+//! can cut it.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{Router, body::Body};
+use hyper::{Request, body::Incoming, server::conn::http1};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
+};
+use tower::{ServiceExt, service_fn};
+
+use crate::socket::{Attached, Cut, Transports};
+
+#[derive(Clone, Copy)]
+pub(super) struct AcceptLimits {
+    /// How long a client may take to send a request's headers.
+    pub(super) header: Duration,
+    /// How long a stop waits for requests under way.
+    pub(super) stop: Duration,
+}
+
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    transports: Transports,
+    limits: AcceptLimits,
+    mut stopping: watch::Receiver<bool>,
+) {
+    // Held by every connection: it ends with the last of them.
+    let (open, mut all_closed) = mpsc::channel::<()>(1);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopping.changed() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let line = Line::new(transports.clone());
+                let connection = connect(stream, line, router.clone(), limits, stopping.clone());
+                let open = open.clone();
+                tokio::spawn(async move {
+                    connection.await;
+                    drop(open);
+                });
+            }
+            Err(error) => {
+                // Mostly out of file descriptors: those who are in go on, others wait.
+                tracing::warn!(%error, "connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop((listener, open));
+    let _ = tokio::time::timeout(limits.stop, all_closed.recv()).await;
+}
+
+/// Serves one connection until it ends; a stop lets the request under way finish.
+async fn connect(
+    stream: TcpStream,
+    line: Line,
+    router: Router,
+    limits: AcceptLimits,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let _ = stream.set_nodelay(true);
+    let stream = Wire { stream, line: line.clone() };
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        line.see(&request);
+        request.extensions_mut().insert(line.cut.clone());
+        router.clone().oneshot(request.map(Body::new))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .with_upgrades();
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = stopping.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    // Whatever ends a connection is its client's affair.
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// What one TCP connection is known by.
+#[derive(Clone)]
+struct Line {
+    cut: Cut,
+    transports: Transports,
+    /// The Engine.IO session that it carries.
+    attached: Arc<Mutex<Option<Attached>>>,
+}
+
+impl Line {
+    fn new(transports: Transports) -> Self {
+        Self { cut: Cut::default(), transports, attached: Arc::default() }
+    }
+
+    /// Notes which session a request belongs to.
+    fn see(&self, request: &Request<Incoming>) {
+        if !request.uri().path().starts_with("/socket.io") {
+            return;
+        }
+        let query = request.uri().query().unwrap_or_default();
+        let Some(sid) = query.split('&').find_map(|pair| pair.strip_prefix("sid=")) else { return };
+        let mut attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner);
+        if attached.as_ref().is_none_or(|attached| !attached.carries(sid)) {
+            *attached = self.transports.attach(sid, &self.cut);
+        }
+    }
+}
+
+/// A TCP stream that ends when it is cut.
+struct Wire {
+    stream: TcpStream,
+    line: Line,
+}
+
+impl Wire {
+    fn ended() -> io::Error {
+        io::Error::new(io::ErrorKind::ConnectionAborted, "cut, because its socket does not keep up")
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.line.cut.poll_read(context) {
+            return Poll::Ready(Err(Self::ended()));
+        }
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.line.cut.poll_write(context) {
+            return Poll::Ready(Err(Self::ended()));
+        }
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.line.cut.poll_write(context) {
+            return Poll::Ready(Err(Self::ended()));
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.line.cut.poll_write(context) {
+            return Poll::Ready(Err(Self::ended()));
+        }
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,83 @@
+//! From the settings file to what each part takes.
+
+use std::time::Duration;
+
+use super::Secrets;
+use crate::{
+    auth::{JwksSettings, VerifierSettings},
+    db::PoolLimits,
+    http::HttpSettings,
+    plugin::Limits,
+    service::{ServiceSettings, WriterLimits},
+    settings::Settings,
+    socket::SocketSettings,
+};
+
+pub(super) fn pool(settings: &Settings) -> PoolLimits {
+    let database = &settings.database;
+    PoolLimits {
+        connections: database.connections,
+        acquire: database.acquire,
+        statement: database.statement,
+    }
+}
+
+pub(super) fn services(settings: &Settings) -> ServiceSettings {
+    let tokens = &settings.tokens;
+    ServiceSettings {
+        org_defaults: settings.org.clone(),
+        verifier: VerifierSettings {
+            exp_leeway: Duration::ZERO,
+            clock_skew: tokens.clock_skew,
+            max_token_bytes: tokens.max_bytes,
+            jwks: JwksSettings {
+                max_age: tokens.jwks_max_age,
+                max_stale: tokens.jwks_max_stale,
+                min_interval: tokens.jwks_interval,
+                timeout: tokens.jwks_timeout,
+                max_bytes: tokens.jwks_max_bytes,
+                ..JwksSettings::default()
+            },
+        },
+        writer: WriterLimits {
+            queue: settings.writer.queue,
+            batch: settings.writer.batch,
+            patience: settings.writer.patience,
+        },
+        presence_grace: settings.presence.grace,
+    }
+}
+
+pub(super) fn http(settings: &Settings, secrets: &Secrets) -> HttpSettings {
+    HttpSettings {
+        max_body_bytes: settings.http.max_body_bytes,
+        max_plugin_bytes: settings.plugins.max_upload_bytes,
+        patience: settings.http.patience,
+        operator_token: secrets.operator_token.clone(),
+    }
+}
+
+pub(super) fn sockets(settings: &Settings) -> SocketSettings {
+    SocketSettings { max_queued_bytes: settings.sockets.max_queued_bytes }
+}
+
+pub(super) fn plugins(settings: &Settings) -> Limits {
+    let plugins = &settings.plugins;
+    Limits {
+        call_timeout: plugins.call,
+        call_cpu: plugins.call_cpu,
+        chain_timeout: plugins.chain,
+        memory_bytes: plugins.memory_bytes,
+        table_elements: plugins.table_elements,
+        handed_over_bytes: plugins.handed_over_bytes,
+        log_lines: plugins.log_lines,
+        log_line_bytes: plugins.log_line_bytes,
+        instances: plugins.instances,
+        instances_per_org: plugins.instances_per_org,
+        wait_for_instance: plugins.wait,
+        upload_bytes: plugins.max_upload_bytes,
+        compile_wall: plugins.compile,
+        compile_cpu_seconds: plugins.compile_cpu.as_secs().max(1),
+        compile_memory_bytes: plugins.compile_memory_bytes,
+    }
+}

@@ -1,0 +1,128 @@
+//! Builds a server out of its parts and runs it.
+
+mod accept;
+mod database;
+mod limits;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use axum::Router;
+use socketioxide::SocketIo;
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+use crate::{
+    db::Db,
+    events::Events,
+    http,
+    plugin::PluginHost,
+    service::{Services, Upkeep},
+    settings::Settings,
+    socket::{Sockets, Transports},
+};
+pub use database::{Database, DatabaseChoice, OpenError};
+
+/// Why a server could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {0}: {1}; choose another address with --listen")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    #[error("the plugin host could not be started: {0}")]
+    Plugins(#[source] crate::plugin::StartError),
+    #[error(transparent)]
+    Services(#[from] crate::Error),
+}
+
+/// A running server.
+pub struct Server {
+    pub address: SocketAddr,
+    pub services: Services,
+    sockets: Sockets,
+    stop: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+    upkeep: JoinHandle<()>,
+    fan_out: JoinHandle<()>,
+    writer: JoinHandle<()>,
+}
+
+/// What is not in a settings file.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    /// What operators show; without it nobody is one.
+    pub operator_token: Option<Arc<str>>,
+    /// The binary that compiles plugins; this one where it is left out.
+    pub compiler: Option<PathBuf>,
+}
+
+impl Server {
+    /// Starts serving a database whose schema is up to date.
+    pub async fn start(db: Db, settings: &Settings, secrets: &Secrets) -> Result<Self, StartError> {
+        let host = PluginHost::new(limits::plugins(settings), secrets.compiler.clone())
+            .map_err(StartError::Plugins)?;
+        let (events, told) = Events::channel();
+        let (services, writer) = Services::new(db, &events, host, limits::services(settings))?;
+        let transports = Transports::default();
+        let (layer, io) = socket_layer(settings);
+        let sockets =
+            Sockets::open(io, services.clone(), transports.clone(), limits::sockets(settings));
+        let router: Router = http::router(services.clone(), limits::http(settings, secrets))
+            .layer(layer)
+            .layer(http::cors(services.clone()));
+        let listen = settings.server.listen;
+        let listener =
+            TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
+        let address = listener.local_addr().map_err(|error| StartError::Listen(listen, error))?;
+        let (stop, stopping) = watch::channel(false);
+        let limits =
+            accept::AcceptLimits { header: settings.http.header, stop: settings.server.stop };
+        let accepting = tokio::spawn(accept::serve(listener, router, transports, limits, stopping));
+        Ok(Self {
+            address,
+            fan_out: tokio::spawn(sockets.clone().fan_out(told)),
+            upkeep: tokio::spawn(Upkeep::new(services.clone(), events).run()),
+            services,
+            sockets,
+            stop,
+            accepting,
+            writer,
+        })
+    }
+
+    /// Stops: no new connections, sockets closed, requests under way finished, all that was
+    /// accepted stored.
+    pub async fn stop(self) {
+        let Self { services, sockets, stop, accepting, upkeep, fan_out, writer, .. } = self;
+        let _ = stop.send(true);
+        sockets.close().await;
+        let _ = accepting.await;
+        upkeep.abort();
+        let _ = upkeep.await;
+        // The fan-out holds services too, and with them the writer's queue.
+        fan_out.abort();
+        let _ = fan_out.await;
+        drop(sockets);
+        let db = services.db.clone();
+        drop(services);
+        // The socket layer's handlers may hold the writer's queue a little longer.
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), writer).await;
+        db.close().await;
+    }
+}
+
+fn socket_layer(settings: &Settings) -> (socketioxide::layer::SocketIoLayer, SocketIo) {
+    let limits = &settings.sockets;
+    SocketIo::builder()
+        .max_payload(limits.max_packet_bytes as u64)
+        .ws_max_message_size(limits.max_packet_bytes)
+        .ws_max_frame_size(limits.max_packet_bytes)
+        .max_buffer_size(limits.buffer_packets)
+        .connect_timeout(limits.connect)
+        .ping_interval(limits.ping_interval)
+        .ping_timeout(limits.ping_timeout)
+        .with_parser(
+            // No event of ours carries bytes.
+            socketioxide::ParserConfig::common()
+                .max_incoming_binaries(0)
+                .max_incoming_binary_buf_size(0),
+        )
+        .build_layer()
+}

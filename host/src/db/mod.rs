@@ -1,0 +1,155 @@
+//! All SQL. One file per table; each function is one statement or one small group of
+//! statements that only make sense together.
+
+pub mod batch;
+pub mod changes;
+pub mod keys;
+pub mod messages;
+pub mod notices;
+pub mod notifications;
+pub mod orgs;
+pub mod plugins;
+pub mod reading;
+pub mod threads;
+pub mod users;
+
+use std::{str::FromStr, time::Duration};
+
+use sqlx::{
+    PgConnection, PgPool, Postgres, Transaction,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::domain::OrgId;
+
+pub use sqlx::Error as DbError;
+
+/// The schema, embedded so that the binary can bring its database up to date.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+
+/// How the server uses its database.
+#[derive(Clone, Debug)]
+pub struct PoolLimits {
+    pub connections: u32,
+    /// How long a request waits for a free connection.
+    pub acquire: Duration,
+    /// How long one statement may take; Postgres ends it, and so does the client if Postgres hangs.
+    pub statement: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Db {
+    pool: PgPool,
+}
+
+/// A connection bound to one org. Every query function takes one, so that a query
+/// without an org does not compile; the writer's batch alone carries an org a row.
+pub struct OrgConn<'c> {
+    org_id: OrgId,
+    conn: &'c mut PgConnection,
+}
+
+/// A pooled connection for the statements of one org.
+pub struct OrgHandle {
+    org_id: OrgId,
+    conn: PoolConnection<Postgres>,
+}
+
+/// A transaction of one org. Dropping it without [`OrgTx::commit`] rolls back.
+pub struct OrgTx {
+    org_id: OrgId,
+    tx: Transaction<'static, Postgres>,
+}
+
+impl Db {
+    /// A pool that connects when it is first used, so that a database that is away at
+    /// start is waited for like one that goes away later.
+    pub fn new(url: &str, limits: &PoolLimits) -> Result<Self, DbError> {
+        let statement_ms = limits.statement.as_millis().to_string();
+        let options = PgConnectOptions::from_str(url)?.application_name("duologue").options([
+            ("statement_timeout", statement_ms.as_str()),
+            ("idle_in_transaction_session_timeout", "60000"),
+            // Acknowledged is stored, whatever the server's own default.
+            ("synchronous_commit", "on"),
+        ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(limits.connections)
+            .acquire_timeout(limits.acquire)
+            // Costs a round trip for each use; a dead connection shows at its first statement.
+            .test_before_acquire(false)
+            .connect_lazy_with(options);
+        Ok(Self { pool })
+    }
+
+    /// Brings the schema up to date. Several servers may call this at once.
+    pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
+        MIGRATOR.run(&self.pool).await
+    }
+
+    /// One round trip, to learn whether the database answers.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        sqlx::query!("select 1 as one").fetch_one(&self.pool).await.map(drop)
+    }
+
+    pub async fn org(&self, org_id: OrgId) -> Result<OrgHandle, DbError> {
+        Ok(OrgHandle { org_id, conn: self.pool.acquire().await? })
+    }
+
+    pub async fn begin(&self, org_id: OrgId) -> Result<OrgTx, DbError> {
+        Ok(OrgTx { org_id, tx: self.pool.begin().await? })
+    }
+
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl OrgHandle {
+    pub fn conn(&mut self) -> OrgConn<'_> {
+        OrgConn { org_id: self.org_id, conn: &mut self.conn }
+    }
+}
+
+impl OrgTx {
+    pub fn conn(&mut self) -> OrgConn<'_> {
+        OrgConn { org_id: self.org_id, conn: &mut self.tx }
+    }
+
+    pub fn org_id(&self) -> OrgId {
+        self.org_id
+    }
+
+    pub async fn commit(self) -> Result<(), DbError> {
+        self.tx.commit().await
+    }
+}
+
+/// Whether a failure says that the database is away or too busy, not that a request is wrong.
+pub fn is_unavailable(error: &DbError) -> bool {
+    match error {
+        DbError::Io(_)
+        | DbError::Tls(_)
+        | DbError::Protocol(_)
+        | DbError::PoolTimedOut
+        | DbError::PoolClosed
+        | DbError::WorkerCrashed => true,
+        DbError::Database(database) => database.code().is_some_and(|code| {
+            // Connection trouble, resources, operator intervention, system errors, read-only.
+            ["08", "53", "57", "58"].contains(&&code[..2]) || code == "25006"
+        }),
+        _ => false,
+    }
+}
+
+/// Whether the same statement may well succeed when it is sent again.
+pub fn is_transient(error: &DbError) -> bool {
+    // Deadlock, serialization failure.
+    matches!(error, DbError::Database(database)
+        if matches!(database.code().as_deref(), Some("40P01" | "40001")))
+}
+
+/// Whether a failure is the breach of the constraint of that name.
+pub fn violates(error: &DbError, constraint: &str) -> bool {
+    matches!(error, DbError::Database(database) if database.constraint() == Some(constraint))
+}

@@ -1,0 +1,91 @@
+use serde_json::Value as Json;
+use time::OffsetDateTime;
+
+use super::{DbError, OrgConn};
+use crate::domain::{MessageId, UserId};
+
+/// A notification as stored; what it is about is its message.
+pub struct NotificationRow {
+    pub id: MessageId,
+    pub title: Option<String>,
+    pub body: Option<String>,
+    pub data: Option<Json>,
+    pub suppressed_reason: Option<String>,
+    pub created_at: OffsetDateTime,
+    /// When it, or its message, was read.
+    pub read_at: Option<OffsetDateTime>,
+}
+
+/// A person's notifications, newest first, below a place; only of messages they may see.
+pub async fn list(
+    conn: &mut OrgConn<'_>,
+    reader: UserId,
+    before: Option<MessageId>,
+    limit: i64,
+) -> Result<Vec<NotificationRow>, DbError> {
+    sqlx::query_as!(
+        NotificationRow,
+        r#"
+        select
+            notification.id as "id: MessageId", notification.title, notification.body,
+            notification.data, notification.suppressed_reason, notification.created_at,
+            coalesce(notification.read_at, message.read_at) as "read_at?"
+        from notifications as notification
+        join messages as message
+            on message.org_id = notification.org_id and message.id = notification.id
+        where notification.org_id = $1 and notification.user_id = $2
+            and notification.id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+            and visible($2, message)
+        order by notification.id desc
+        limit $4
+        "#,
+        conn.org_id as _,
+        reader as _,
+        before as Option<MessageId>,
+        limit,
+    )
+    .fetch_all(&mut *conn.conn)
+    .await
+}
+
+/// Marks those of the named notifications, or all, that were unread; how many.
+pub async fn mark_read(
+    conn: &mut OrgConn<'_>,
+    reader: UserId,
+    ids: Option<&[MessageId]>,
+) -> Result<u64, DbError> {
+    let done = sqlx::query!(
+        r#"
+        update notifications
+        set read_at = date_trunc('milliseconds', now())
+        where org_id = $1 and user_id = $2 and read_at is null
+            and ($3::uuid[] is null or id = any($3))
+        "#,
+        conn.org_id as _,
+        reader as _,
+        ids as Option<&[MessageId]>,
+    )
+    .execute(&mut *conn.conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Removes the notification of a message that is gone.
+pub async fn delete(
+    conn: &mut OrgConn<'_>,
+    recipient: UserId,
+    id: MessageId,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        r#"
+        delete from notifications
+        where org_id = $1 and user_id = $2 and id = $3
+        "#,
+        conn.org_id as _,
+        recipient as _,
+        id as _,
+    )
+    .execute(&mut *conn.conn)
+    .await
+    .map(drop)
+}

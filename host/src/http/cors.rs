@@ -1,0 +1,41 @@
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::service::Services;
+
+/// Any page may call with a bearer token; `/admin` answers the origins that orgs name.
+/// Which org's they are is checked with the token. No cookies.
+pub fn layer(services: Services) -> CorsLayer {
+    let origin = AllowOrigin::async_predicate(
+        move |origin: HeaderValue, parts: &axum::http::request::Parts| {
+            let is_admin = parts.uri.path().starts_with("/admin");
+            async move { !is_admin || is_named(&services, &origin).await }
+        },
+    );
+    CorsLayer::new()
+        .allow_origin(origin)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers([
+            HeaderName::from_static("orgid"),
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            HeaderName::from_static("idempotency-key"),
+        ])
+        .expose_headers([
+            header::LINK,
+            HeaderName::from_static("x-next-cursor"),
+            header::RETRY_AFTER,
+        ])
+        .max_age(std::time::Duration::from_secs(600))
+}
+
+async fn is_named(services: &Services, origin: &HeaderValue) -> bool {
+    let Ok(origin) = origin.to_str() else { return false };
+    match services.operator.list_origins().await {
+        Ok(named) => named.iter().any(|it| it == origin),
+        Err(error) => {
+            tracing::warn!(%error, "origins could not be looked up");
+            false
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! REST: reads a request, calls one service, answers.
+
+mod admin;
+mod body;
+mod caller;
+mod cors;
+mod error;
+mod messages;
+mod notifications;
+mod operator;
+mod page;
+mod plugins;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Extension, Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use serde_json::json;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{Error, service::Services};
+pub use cors::layer as cors;
+use error::ApiError;
+
+/// What the transport itself is to do; each field is a setting of the server.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// The longest body of a request, in bytes.
+    pub max_body_bytes: usize,
+    /// The longest upload of a plugin, in bytes.
+    pub max_plugin_bytes: usize,
+    /// How long a request may take before it is answered 503.
+    pub patience: Duration,
+    /// What operators show; without it nobody is one.
+    pub operator_token: Option<Arc<str>>,
+}
+
+/// What every handler may use.
+#[derive(Clone)]
+struct Http {
+    services: Services,
+    settings: Arc<HttpSettings>,
+}
+
+/// Every route, both prefixes. Sockets are a layer that `app` adds.
+pub fn router(services: Services, settings: HttpSettings) -> Router {
+    let uploads = DefaultBodyLimit::max(settings.max_plugin_bytes);
+    let bodies = DefaultBodyLimit::max(settings.max_body_bytes);
+    let http = Http { services, settings: Arc::new(settings) };
+    let upload = Router::new().route("/admin/plugins/{name}", put(plugins::upload)).layer(uploads);
+    let api = Router::new()
+        .merge(community())
+        .nest("/client", community().layer(Extension(caller::CustomersOnly)))
+        .merge(admin_routes())
+        .layer(middleware::from_fn_with_state(http.clone(), in_time))
+        .layer(bodies);
+    Router::new()
+        .merge(api)
+        .merge(upload)
+        .route("/health", get(health))
+        .fallback(|| async { ApiError(Error::NotFound("this path")) })
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .with_state(http)
+}
+
+fn community() -> Router<Http> {
+    Router::new()
+        .route("/community/messages", post(messages::send))
+        .route("/community/messages/threads", get(messages::threads))
+        .route("/community/messages/thread/{peer}", get(messages::thread))
+        .route("/community/messages/thread/{peer}/read", post(messages::mark_thread))
+        .route("/community/messages/read", post(messages::mark))
+        .route("/community/messages/unread-count", get(messages::unread_count))
+        .route("/community/messages/sync", get(messages::sync))
+        .route(
+            "/community/messages/{id}",
+            get(messages::find).patch(messages::edit).delete(messages::delete),
+        )
+        .route("/community/notifications", get(notifications::list))
+        .route("/community/notifications/read", post(notifications::mark_read))
+}
+
+fn admin_routes() -> Router<Http> {
+    Router::new()
+        .route("/admin/settings", get(admin::settings).patch(admin::change_settings))
+        .route("/admin/users/rebind", post(admin::rebind))
+        .route("/admin/users/revoke", post(admin::revoke))
+        .route("/admin/plugins", get(plugins::list))
+        .route("/admin/plugins/{name}", get(plugins::find).delete(plugins::remove))
+        .route("/admin/plugins/{name}/config", put(plugins::configure))
+        .route("/admin/plugins/{name}/activate", post(plugins::activate))
+        .route("/admin/plugins/{name}/disable", post(plugins::disable))
+        .route("/admin/orgs", get(operator::list).post(operator::create))
+        .route("/admin/orgs/{org}", get(operator::find).patch(operator::change))
+        .route("/admin/orgs/{org}/keys", get(operator::list_keys).post(operator::add_key))
+        .route("/admin/orgs/{org}/keys/{id}", axum::routing::delete(operator::retire_key))
+        .route("/admin/orgs/{org}/users/rebind", post(operator::rebind))
+        .route("/admin/orgs/{org}/users/revoke", post(operator::revoke))
+}
+
+/// Answers 503 where the database hangs, so that nobody waits for ever.
+async fn in_time(State(http): State<Http>, request: Request, next: Next) -> Response {
+    tokio::time::timeout(http.settings.patience, next.run(request))
+        .await
+        .unwrap_or_else(|_| ApiError(Error::Unavailable(None)).into_response())
+}
+
+/// `GET /health`: whether the database answers.
+async fn health(State(http): State<Http>) -> Response {
+    match tokio::time::timeout(Duration::from_secs(2), http.services.db.ping()).await {
+        Ok(Ok(())) => Json(json!({ "status": "ok" })).into_response(),
+        _ => ApiError(Error::Unavailable(None)).into_response(),
+    }
+}

@@ -1,0 +1,38 @@
+use axum::{
+    Json,
+    http::{HeaderMap, HeaderName, HeaderValue, Uri, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+/// A bare array, and in its headers where the list goes on.
+pub(super) struct PageResponse<T> {
+    pub(super) items: Vec<T>,
+    pub(super) next: Option<Next>,
+}
+
+/// The next page: the query parameter that asks for it, and its value.
+pub(super) struct Next {
+    pub(super) path: Uri,
+    pub(super) limit: i64,
+    pub(super) parameter: &'static str,
+    pub(super) cursor: String,
+}
+
+impl<T: Serialize> IntoResponse for PageResponse<T> {
+    fn into_response(self) -> Response {
+        let mut headers = HeaderMap::new();
+        if let Some(Next { path, limit, parameter, cursor }) = self.next {
+            let path = path.path();
+            let link = format!("<{path}?limit={limit}&{parameter}={cursor}>; rel=\"next\"");
+            // Both are made of what a URL and an id may hold.
+            if let (Ok(link), Ok(cursor)) =
+                (HeaderValue::from_str(&link), HeaderValue::from_str(&cursor))
+            {
+                headers.insert(header::LINK, link);
+                headers.insert(HeaderName::from_static("x-next-cursor"), cursor);
+            }
+        }
+        (headers, Json(self.items)).into_response()
+    }
+}

@@ -1,0 +1,84 @@
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+};
+
+use super::{
+    Http,
+    body::{RawBody, Shaped},
+    caller::Admin,
+    error::ApiError,
+};
+use crate::wire::{ActivateRequest, ConfigRequest, PluginView};
+
+/// `GET /admin/plugins`
+pub(super) async fn list(
+    State(http): State<Http>,
+    Admin(caller): Admin,
+) -> Result<Json<Vec<PluginView>>, ApiError> {
+    let plugins = http.services.plugins.list(&caller).await?;
+    Ok(Json(plugins.into_iter().map(PluginView::from).collect()))
+}
+
+/// `GET /admin/plugins/:name`
+pub(super) async fn find(
+    State(http): State<Http>,
+    Admin(caller): Admin,
+    Path(name): Path<String>,
+) -> Result<Json<PluginView>, ApiError> {
+    Ok(Json(http.services.plugins.find(&caller, &name).await?.into()))
+}
+
+/// `PUT /admin/plugins/:name` with the component as its body
+pub(super) async fn upload(
+    State(http): State<Http>,
+    Admin(caller): Admin,
+    Path(name): Path<String>,
+    RawBody(component): RawBody,
+) -> Result<(StatusCode, Json<PluginView>), ApiError> {
+    let (plugin, is_new) = http.services.plugins.upload(&caller, &name, &component).await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(plugin.into())))
+}
+
+/// `PUT /admin/plugins/:name/config`
+pub(super) async fn configure(
+    State(http): State<Http>,
+    Admin(caller): Admin,
+    Path(name): Path<String>,
+    Shaped(config): Shaped<ConfigRequest>,
+) -> Result<Json<PluginView>, ApiError> {
+    Ok(Json(http.services.plugins.configure(&caller, &name, config).await?.into()))
+}
+
+/// `POST /admin/plugins/:name/activate`
+pub(super) async fn activate(
+    State(http): State<Http>,
+    Admin(caller): Admin,
+    Path(name): Path<String>,
+    Shaped(request): Shaped<ActivateRequest>,
+) -> Result<Json<PluginView>, ApiError> {
+    let version = request.version.as_deref();
+    let plugin = http.services.plugins.activate(&caller, &name, version, request.on_fault).await?;
+    Ok(Json(plugin.into()))
+}
+
+/// `POST /admin/plugins/:name/disable`
+pub(super) async fn disable(
+    State(http): State<Http>,
+    Admin(caller): Admin,
+    Path(name): Path<String>,
+) -> Result<Json<PluginView>, ApiError> {
+    Ok(Json(http.services.plugins.disable(&caller, &name).await?.into()))
+}
+
+/// `DELETE /admin/plugins/:name`
+pub(super) async fn remove(
+    State(http): State<Http>,
+    Admin(caller): Admin,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    http.services.plugins.remove(&caller, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,48 @@
+//! Generated from `wit/`. Nothing here is written by hand but conversions into its types.
+
+use crate::domain;
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "plugin",
+    exports: { default: async },
+});
+
+pub(super) use self::duologue::plugin::{config, log, types};
+pub(super) use self::exports::duologue::plugin::before_send;
+
+impl From<&domain::Body> for types::Body {
+    fn from(body: &domain::Body) -> Self {
+        let metadata = body.metadata.iter();
+        Self {
+            content: body.content.clone(),
+            content_type: body.content_type.as_str().to_owned(),
+            attachments: body.attachments.iter().map(Into::into).collect(),
+            metadata: metadata.map(|(key, value)| (key.clone(), value.clone())).collect(),
+        }
+    }
+}
+
+impl From<&domain::Attachment> for types::Attachment {
+    fn from(attachment: &domain::Attachment) -> Self {
+        Self {
+            url: attachment.url.clone(),
+            media_type: attachment.media_type.clone(),
+            name: attachment.name.clone(),
+            size: attachment.size,
+        }
+    }
+}
+
+impl From<&domain::Caller> for types::Caller {
+    fn from(caller: &domain::Caller) -> Self {
+        Self {
+            email: caller.user.email.as_str().to_owned(),
+            kind: match caller.kind {
+                domain::Kind::Customer => types::Kind::Customer,
+                domain::Kind::Staff => types::Kind::Staff,
+            },
+            admin: caller.admin,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What this server offers of `wit/`, by name.
+
+/// The package of every interface here.
+pub(super) const PACKAGE: &str = "duologue:plugin";
+
+/// The version of `wit/`, without its patch number: what guests must agree with.
+pub(super) const OFFERED: &str = "0.1";
+
+/// A hook, and each function that this server calls of it.
+pub(super) struct Hook {
+    pub(super) interface: &'static str,
+    pub(super) functions: &'static [&'static str],
+}
+
+pub(super) const HOOKS: &[Hook] = &[Hook { interface: "before-send", functions: &["before-send"] }];
+
+/// What a guest may import. The linker checks their types.
+pub(super) const IMPORTS: &[&str] = &["log", "config"];
+
+/// The name of one of our interfaces in a guest, such as `duologue:plugin/before-send@0.1.3`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OurName<'a> {
+    pub(super) interface: &'a str,
+    /// Empty where the guest names none.
+    pub(super) version: &'a str,
+}
+
+impl<'a> OurName<'a> {
+    /// `None`: the name is not of our package.
+    pub(super) fn parse(name: &'a str) -> Option<Self> {
+        let rest = name.strip_prefix(PACKAGE)?.strip_prefix('/')?;
+        let (interface, version) = rest.split_once('@').unwrap_or((rest, ""));
+        Some(Self { interface, version })
+    }
+
+    /// Whether guest and server understand each other: 0.1.x does, with or without what came
+    /// later in 0.1; a preview of a version does not.
+    pub(super) fn is_compatible(&self) -> bool {
+        let patch = self.version.strip_prefix(OFFERED).and_then(|rest| rest.strip_prefix('.'));
+        patch.is_some_and(|patch| patch.parse::<u32>().is_ok())
+    }
+
+    pub(super) fn hook(&self) -> Option<&'static Hook> {
+        HOOKS.iter().find(|hook| hook.interface == self.interface)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_that_of_the_wit_package() {
+        let wit = include_str!("../../../wit/world.wit");
+
+        assert!(wit.contains(&format!("package {PACKAGE}@{OFFERED}.")));
+    }
+
+    #[test]
+    fn only_the_patch_number_may_differ() {
+        let compatible = |name: &str| OurName::parse(name).unwrap().is_compatible();
+
+        assert!(compatible("duologue:plugin/before-send@0.1.0"));
+        assert!(compatible("duologue:plugin/before-send@0.1.12"));
+        for other in ["@0.2.0", "@0.10.0", "@1.1.0", "@0.1", "@0.1.0-rc.1", "@", ""] {
+            assert!(!compatible(&format!("duologue:plugin/before-send{other}")), "{other}");
+        }
+    }
+
+    #[test]
+    fn names_of_other_packages_are_not_ours() {
+        for other in ["wasi:io/poll@0.2.0", "duologue:plugins/x@0.1.0", "duologue:plugin", "init"] {
+            assert_eq!(OurName::parse(other), None, "{other}");
+        }
+    }
+}

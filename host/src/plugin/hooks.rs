@@ -1,0 +1,179 @@
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use dashmap::DashMap;
+use time::OffsetDateTime;
+use tokio::sync::Semaphore;
+
+use super::{
+    Fault, PluginHost, answer::Answer, call::Turn, compile::Compiled, fault::FaultLog,
+    store::Callee,
+};
+use crate::{
+    Error, Result,
+    domain::{Body, BodyLimits, Caller, Email, MessageId, OnFault, OrgId, PluginId, Rejection},
+};
+
+/// A plugin as an org has it, and the terms on which it takes part.
+pub struct Installation {
+    pub id: PluginId,
+    pub name: String,
+    /// SHA-256 of the component, in hex.
+    pub version: String,
+    /// `None`: it cannot be made to run here. It still takes part, as one that never answers,
+    /// so that nothing slips through.
+    pub compiled: Option<Arc<Compiled>>,
+    /// What the guest reads by `config.get`. Never logged.
+    pub config: BTreeMap<String, String>,
+    pub on_fault: OnFault,
+}
+
+/// A way into the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    Rest,
+    Socket,
+}
+
+/// What plugins are asked about a new message or an edit, before it is stored.
+#[derive(Clone, Copy)]
+pub struct BeforeSend<'a> {
+    pub caller: &'a Caller,
+    pub to: &'a Email,
+    pub body: &'a Body,
+    pub reply_to: Option<MessageId>,
+    /// The stored body, where this is an edit.
+    pub previous: Option<&'a Body>,
+    pub door: Door,
+    /// 1 for the first time, more for a retry by the server.
+    pub attempt: u32,
+    pub now: OffsetDateTime,
+    /// What a patched body is held to.
+    pub limits: &'a BodyLimits,
+}
+
+/// The points at which plugins take part. A clone is the same.
+#[derive(Clone)]
+pub struct Hooks {
+    host: PluginHost,
+    orgs: Arc<DashMap<OrgId, OrgPlugins>>,
+}
+
+/// Cheap to clone: a call keeps the one it began with.
+#[derive(Clone)]
+struct OrgPlugins {
+    installed: Arc<[Installed]>,
+    /// Outlives a replacement, so that calls in flight go on to count.
+    share: Arc<Semaphore>,
+}
+
+struct Installed {
+    id: PluginId,
+    compiled: Option<Arc<Compiled>>,
+    callee: Arc<Callee>,
+    on_fault: OnFault,
+    faults: FaultLog,
+}
+
+impl Hooks {
+    pub fn new(host: PluginHost) -> Self {
+        Self { host, orgs: Arc::default() }
+    }
+
+    /// What is asked from the next message on, in this order. Calls in flight end with what they
+    /// began with.
+    pub fn replace(&self, org: OrgId, installed: Vec<Installation>) {
+        let installed = installed.into_iter().map(|plugin| Installed::new(org, plugin)).collect();
+        let mut plugins = self.orgs.entry(org).or_insert_with(|| OrgPlugins {
+            installed: Arc::default(),
+            share: Arc::new(Semaphore::new(self.host.0.limits.instances_per_org)),
+        });
+        plugins.installed = installed;
+    }
+
+    /// Asks each plugin in order; each sees what the one before it left, and the first that
+    /// rejects ends the round. Answers the body to store.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] where a plugin rejects, or gives no usable answer and the org refuses
+    /// messages then.
+    pub async fn before_send(&self, ask: &BeforeSend<'_>) -> Result<Body> {
+        let mut body = ask.body.clone();
+        let Some(plugins) = self.plugins_of(ask.caller.org.id) else {
+            return Ok(body);
+        };
+        let turn = Turn {
+            host: &self.host,
+            share: &plugins.share,
+            ends: Instant::now() + self.host.0.limits.chain_timeout,
+        };
+        for plugin in plugins.installed.iter() {
+            let callee = Arc::clone(&plugin.callee);
+            let answer = match &plugin.compiled {
+                Some(compiled) => turn.before_send(compiled, callee, ask, &body).await,
+                None => Err(Fault::Unloadable),
+            };
+            match answer {
+                Ok(Answer::Pass) => {}
+                Ok(Answer::Modify(patched)) => body = patched,
+                Ok(Answer::Reject(rejection)) => return Err(Error::Rejected(rejection)),
+                Err(fault) => plugin.without_answer(&fault)?,
+            }
+        }
+        Ok(body)
+    }
+
+    fn plugins_of(&self, org: OrgId) -> Option<OrgPlugins> {
+        // Cloned, so that no lock is held while guests run.
+        self.orgs.get(&org).map(|plugins| plugins.clone())
+    }
+}
+
+impl Installed {
+    fn new(org: OrgId, plugin: Installation) -> Self {
+        let callee = Callee {
+            org: org.to_string(),
+            name: plugin.name,
+            version: plugin.version,
+            config: plugin.config,
+        };
+        Self {
+            id: plugin.id,
+            compiled: plugin.compiled,
+            callee: Arc::new(callee),
+            on_fault: plugin.on_fault,
+            faults: FaultLog::default(),
+        }
+    }
+
+    /// What the org has chosen for a message about which its plugin says nothing.
+    fn without_answer(&self, fault: &Fault) -> Result<()> {
+        if let Some(skipped) = self.faults.admit(Instant::now()) {
+            tracing::warn!(
+                org.id = %self.callee.org,
+                plugin.id = %self.id,
+                plugin.name = %self.callee.name,
+                plugin.version = %self.callee.version,
+                fault = fault.as_str(),
+                cause = %fault,
+                skipped,
+                "plugin gave no answer"
+            );
+        }
+        match self.on_fault {
+            OnFault::Allow => Ok(()),
+            OnFault::Reject => Err(Error::Rejected(moderation_unavailable())),
+        }
+    }
+}
+
+/// Says nothing of the plugin: that is the org's affair.
+fn moderation_unavailable() -> Rejection {
+    Rejection {
+        reason: "moderation_unavailable".to_owned(),
+        user_message: Some(
+            "Your message could not be checked just now. Please try again.".to_owned(),
+        ),
+        details: None,
+        retry_after_ms: Some(5000),
+    }
+}

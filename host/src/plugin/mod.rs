@@ -1,0 +1,27 @@
+//! Runs plugins: WebAssembly components that an org uploads. The rest of the server sees
+//! [`PluginHost`], which turns an upload into something that can run, and [`Hooks`], which asks
+//! what is installed.
+//!
+//! A hook is an interface in `wit/`. To offer another one: add its interface to the world
+//! `plugin`, an entry in [`catalog`], and a method of [`Hooks`] beside `before_send`.
+
+mod answer;
+mod bindings;
+mod call;
+mod catalog;
+mod check;
+mod child;
+mod compile;
+mod engine;
+mod fault;
+mod hooks;
+mod limits;
+mod native;
+mod store;
+
+pub use child::compile_child;
+pub use compile::{CompileError, Compiled, Report};
+pub use engine::{PluginHost, StartError};
+pub use fault::Fault;
+pub use hooks::{BeforeSend, Door, Hooks, Installation};
+pub use limits::Limits;

@@ -1,0 +1,176 @@
+//! What one call may use, and what it may ask of the host.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
+
+use super::{
+    Limits,
+    bindings::{config, log, types},
+    engine::{self, TICK},
+};
+
+/// Where the lines of guests go, at debug: they may hold what people write to each other.
+const GUEST_LOG: &str = "duologue::guest";
+
+/// Live handles of a guest. No interface has resources yet, so this is for what a guest makes itself.
+const MAX_HANDLES: usize = 1000;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the guest wanted more memory than it may have")]
+pub(super) struct OverMemory;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the guest computed for too long")]
+pub(super) struct OverTime;
+
+/// Who is called, for the log and for the guest's own questions.
+#[derive(Clone, Debug)]
+pub(super) struct Callee {
+    pub(super) org: String,
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) config: BTreeMap<String, String>,
+}
+
+/// What belongs to one call and ends with it.
+pub(super) struct Guest {
+    callee: Arc<Callee>,
+    room: Room,
+    ticks_left: u128,
+    lines: Lines,
+}
+
+/// A store for one call: bounded in memory and time, and giving its thread back at every tick, so
+/// that the timeout around the call can end it.
+pub(super) fn store(engine: &Engine, limits: &Limits, callee: Arc<Callee>) -> Store<Guest> {
+    let guest = Guest {
+        callee,
+        room: Room { memory_bytes: limits.memory_bytes, table_elements: limits.table_elements },
+        ticks_left: ticks(limits.call_cpu),
+        lines: Lines { left: limits.log_lines, bytes: limits.log_line_bytes, dropped: 0 },
+    };
+    let mut store = Store::new(engine, guest);
+    store.limiter(|guest| &mut guest.room);
+    store.set_hostcall_fuel(limits.handed_over_bytes);
+    store.set_max_component_handles(MAX_HANDLES);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|mut store| store.data_mut().tick());
+    store
+}
+
+fn ticks(time: Duration) -> u128 {
+    time.as_millis().div_ceil(TICK.as_millis())
+}
+
+impl Guest {
+    /// Called at the first check after a tick, so only while the guest computes.
+    fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
+        self.ticks_left = self.ticks_left.checked_sub(1).ok_or(OverTime)?;
+        Ok(UpdateDeadline::Yield(1))
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        if self.lines.dropped > 0 {
+            tracing::debug!(
+                target: GUEST_LOG,
+                {
+                    org.id = %self.callee.org,
+                    plugin.name = %self.callee.name,
+                    plugin.version = %self.callee.version,
+                    dropped = self.lines.dropped
+                },
+                "guest logged beyond its limit"
+            );
+        }
+    }
+}
+
+/// What is left of the memory of a call, over all memories and tables of its instance.
+struct Room {
+    memory_bytes: usize,
+    table_elements: usize,
+}
+
+impl Room {
+    /// Takes the growth from what is left. A guest that is refused ends at once: most would only
+    /// go on to trap, and some would ask for ever.
+    fn take(left: &mut usize, current: usize, desired: usize) -> wasmtime::Result<bool> {
+        *left = left.checked_sub(desired.saturating_sub(current)).ok_or(OverMemory)?;
+        Ok(true)
+    }
+}
+
+impl ResourceLimiter for Room {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Self::take(&mut self.memory_bytes, current, desired)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Self::take(&mut self.table_elements, current, desired)
+    }
+
+    // The pool counts these too, but there is not always a pool.
+
+    fn instances(&self) -> usize {
+        engine::MAX_CORE_INSTANCES as usize
+    }
+
+    fn memories(&self) -> usize {
+        engine::MAX_MEMORIES as usize
+    }
+
+    fn tables(&self) -> usize {
+        engine::MAX_TABLES as usize
+    }
+}
+
+/// What is left of the log of a call.
+struct Lines {
+    left: usize,
+    bytes: usize,
+    dropped: u64,
+}
+
+impl types::Host for Guest {}
+
+impl config::Host for Guest {
+    fn get(&mut self, key: String) -> Option<String> {
+        self.callee.config.get(&key).cloned()
+    }
+}
+
+impl log::Host for Guest {
+    fn write(&mut self, level: log::Level, text: String) {
+        if self.lines.left == 0 {
+            self.lines.dropped += 1;
+            return;
+        }
+        self.lines.left -= 1;
+        let line = &text[..text.floor_char_boundary(self.lines.bytes)];
+        tracing::debug!(
+            target: GUEST_LOG,
+            {
+                org.id = %self.callee.org,
+                plugin.name = %self.callee.name,
+                plugin.version = %self.callee.version,
+                guest.level = ?level,
+                // Quoted, so that a guest cannot write what looks like a line of ours.
+                line = ?line
+            },
+            "guest"
+        );
+    }
+}

@@ -1,0 +1,134 @@
+//! Use cases: what a request means, whichever door it came in by.
+
+mod history;
+mod identity;
+mod in_flight;
+mod limits;
+mod messages;
+mod notifications;
+mod operator;
+mod people;
+mod plugins;
+mod presence;
+mod reading;
+mod registry;
+mod sending;
+mod sessions;
+mod sync;
+mod typing;
+mod upkeep;
+mod writer;
+
+use std::{sync::Arc, time::Duration};
+
+pub use history::{Anchor, History, NextPart, PAGE as HISTORY_PAGE, Page, ThreadEntry};
+pub use identity::{Identity, Session};
+pub use limits::Limits;
+pub use messages::{EditCommand, Messages};
+pub use notifications::{NotificationEntry, Notifications, PAGE as NOTIFICATION_PAGE};
+pub use operator::{Operator, OrgChange, OrgEntry};
+pub use people::{People, PersonRef};
+pub use plugins::{PluginEntry, Plugins, VersionEntry};
+pub use presence::{OnlineUser, Presence, PresenceView};
+pub use reading::{MOST_IDS, Marked, Reading};
+pub use registry::Registry;
+pub use sending::{Letter, Prepared, SendCommand, Sending, Sent, Via};
+pub use sessions::{OpenSession, Sessions};
+pub use sync::{Sync, SyncService};
+pub use typing::Typing;
+pub use upkeep::Upkeep;
+pub use writer::{Writer, WriterLimits};
+
+use crate::{
+    Error,
+    auth::{Verifier, VerifierSettings},
+    db::{self, Db, DbError},
+    domain::OrgSettings,
+    events::Events,
+    plugin::{Hooks, PluginHost},
+};
+
+/// How the services are to behave; each field is a setting of the server.
+#[derive(Clone, Debug)]
+pub struct ServiceSettings {
+    pub org_defaults: OrgSettings,
+    pub verifier: VerifierSettings,
+    pub writer: WriterLimits,
+    /// How long somebody without a socket still counts as online.
+    pub presence_grace: Duration,
+}
+
+/// All use cases. A clone is the same.
+#[derive(Clone)]
+pub struct Services {
+    pub db: Db,
+    pub registry: Registry,
+    pub identity: Identity,
+    pub people: People,
+    pub limits: Arc<Limits>,
+    pub sending: Sending,
+    pub messages: Messages,
+    pub history: History,
+    pub reading: Reading,
+    pub sync: SyncService,
+    pub notifications: Notifications,
+    pub presence: Presence,
+    pub sessions: Sessions,
+    pub typing: Typing,
+    pub plugins: Plugins,
+    pub operator: Operator,
+}
+
+impl Services {
+    /// Builds all of it and starts the writer; the handle ends when the last service is dropped.
+    pub fn new(
+        db: Db,
+        events: &Events,
+        plugin_host: PluginHost,
+        settings: ServiceSettings,
+    ) -> crate::Result<(Self, tokio::task::JoinHandle<()>)> {
+        let registry = Registry::new(db.clone(), &settings.org_defaults)?;
+        let people = People::new(db.clone());
+        let limits = Arc::new(Limits::default());
+        let hooks = Hooks::new(plugin_host.clone());
+        let plugins = Plugins::new(db.clone(), plugin_host, hooks);
+        let presence = Presence::new(db.clone(), events.clone(), settings.presence_grace);
+        let (writer, task) = Writer::start(db.clone(), events.clone(), settings.writer);
+        let verifier = Verifier::new(settings.verifier);
+        let services = Self {
+            identity: Identity::new(db.clone(), registry.clone(), people.clone(), verifier),
+            sending: Sending::new(
+                db.clone(),
+                people.clone(),
+                plugins.clone(),
+                limits.clone(),
+                writer,
+            ),
+            messages: Messages::new(db.clone(), people.clone(), plugins.clone(), events.clone()),
+            history: History::new(db.clone(), people.clone(), presence.clone()),
+            reading: Reading::new(db.clone(), people.clone(), events.clone()),
+            sync: SyncService::new(db.clone(), people.clone()),
+            notifications: Notifications::new(db.clone(), people.clone()),
+            operator: Operator::new(db.clone(), registry.clone()),
+            sessions: Sessions::new(db.clone(), registry.clone()),
+            typing: Typing::new(people.clone(), events.clone()),
+            presence,
+            plugins,
+            people,
+            limits,
+            registry,
+            db,
+        };
+        Ok((services, task))
+    }
+}
+
+impl From<DbError> for Error {
+    fn from(error: DbError) -> Self {
+        if db::is_unavailable(&error) || db::is_transient(&error) {
+            Self::unavailable(error)
+        } else {
+            Self::internal(error)
+        }
+    }
+}

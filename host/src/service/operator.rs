@@ -1,0 +1,198 @@
+//! What operators do: orgs, their keys, and who their people are. The command line and
+//! `/admin/orgs` call the same methods.
+
+use serde_json::{Value as Json, json};
+use time::OffsetDateTime;
+
+use super::registry::{Registry, patch};
+use crate::{
+    Error, Result,
+    auth::{self, MintClaims, NewKey},
+    db::{self, Db, OrgTx, keys, orgs, orgs::OrgRow, users},
+    domain::{Email, InvalidField, KeyId, KeyKind, Org, OrgId, OrgKey, OrgSlug},
+};
+
+const ORG: Error = Error::NotFound("the org");
+
+/// An org as its operator sees it.
+pub struct OrgEntry {
+    pub org: Org,
+    pub created_at: OffsetDateTime,
+}
+
+/// What changes about an org; a field that is `None` stays.
+#[derive(Clone, Debug, Default)]
+pub struct OrgChange {
+    pub name: Option<String>,
+    /// A merge patch (RFC 7396): `null` takes a setting back to the server's default.
+    pub settings: Option<Json>,
+    pub suspended: Option<bool>,
+}
+
+#[derive(Clone)]
+pub struct Operator {
+    db: Db,
+    registry: Registry,
+}
+
+impl Operator {
+    pub fn new(db: Db, registry: Registry) -> Self {
+        Self { db, registry }
+    }
+
+    pub async fn create_org(
+        &self,
+        slug: &OrgSlug,
+        name: Option<&str>,
+        settings: Option<&Json>,
+    ) -> Result<OrgEntry> {
+        let name = check_name(name.unwrap_or(slug.as_str()))?;
+        let mut own = json!({});
+        patch(&mut own, settings.unwrap_or(&Json::Null));
+        let own = if own.is_object() { own } else { json!({}) };
+        self.registry.settings(&own)?;
+        let row = match orgs::insert(&self.db, OrgId::new(), slug.as_str(), name, &own).await {
+            Err(error) if db::violates(&error, orgs::SLUG_KEY) => {
+                return Err(Error::Conflict(format!("there is an org {slug} already")));
+            }
+            row => row?,
+        };
+        self.registry.forget(row.id).await;
+        self.entry(row)
+    }
+
+    pub async fn list_orgs(&self) -> Result<Vec<OrgEntry>> {
+        let rows = orgs::list(&self.db).await?;
+        rows.into_iter().map(|row| self.entry(row)).collect()
+    }
+
+    pub async fn load_org(&self, slug: &str) -> Result<OrgEntry> {
+        let row = orgs::find_by_slug(&self.db, slug).await?.ok_or(ORG)?;
+        self.entry(row)
+    }
+
+    pub async fn change_org(&self, slug: &str, change: &OrgChange) -> Result<OrgEntry> {
+        let name = change.name.as_deref().map(check_name).transpose()?;
+        let mut tx = self.begin(slug).await?;
+        let mut own = orgs::lock_settings(&mut tx.conn()).await?;
+        if let Some(change) = &change.settings {
+            if !change.is_object() {
+                return Err(Error::invalid("settings", "must be an object"));
+            }
+            patch(&mut own, change);
+            self.registry.settings(&own)?;
+        }
+        orgs::update(&mut tx.conn(), name, &own).await?;
+        if let Some(suspended) = change.suspended {
+            orgs::update_suspended(&mut tx.conn(), suspended).await?;
+        }
+        self.commit(tx).await?;
+        self.load_org(slug).await
+    }
+
+    /// The browser origins that any org names.
+    pub async fn list_origins(&self) -> Result<Vec<String>> {
+        Ok(orgs::list_origins(&self.db).await?)
+    }
+
+    pub async fn add_key(&self, slug: &str, key: NewKey) -> Result<OrgKey> {
+        let org = self.load_org(slug).await?;
+        let key = key.parse(org.org.id, OffsetDateTime::now_utc())?;
+        let mut tx = self.db.begin(org.org.id).await?;
+        keys::insert(&mut tx.conn(), &key).await?;
+        self.commit(tx).await?;
+        Ok(key)
+    }
+
+    pub async fn list_keys(&self, slug: &str) -> Result<Vec<OrgKey>> {
+        let org = self.load_org(slug).await?;
+        let mut handle = self.db.org(org.org.id).await?;
+        Ok(keys::list(&mut handle.conn()).await?)
+    }
+
+    /// Ends a key at once; sockets that it vouched for are closed.
+    pub async fn retire_key(&self, slug: &str, id: KeyId) -> Result<()> {
+        let mut tx = self.begin(slug).await?;
+        if !keys::retire(&mut tx.conn(), id).await? {
+            return Err(Error::NotFound("a key of that id that has not been retired"));
+        }
+        self.commit(tx).await
+    }
+
+    /// Gives an e-mail, with all its messages, to another subject.
+    pub async fn rebind(
+        &self,
+        slug: &str,
+        email: &Email,
+        issuer: &str,
+        subject: &str,
+    ) -> Result<()> {
+        if subject.is_empty() || subject.len() > 1024 || issuer.len() > 1024 {
+            return Err(Error::invalid("subject", "must be 1 to 1024 bytes, issuer at most 1024"));
+        }
+        let mut tx = self.begin(slug).await?;
+        match users::rebind(&mut tx.conn(), email, issuer, subject).await {
+            Err(error) if db::violates(&error, users::SUBJECT_KEY) => {
+                return Err(Error::Conflict("that subject is bound to another e-mail".into()));
+            }
+            done => done?.ok_or(Error::NotFound("a person with that e-mail"))?,
+        };
+        self.commit(tx).await
+    }
+
+    /// Refuses all tokens issued until now: of one person, or of everyone in the org.
+    pub async fn revoke(&self, slug: &str, email: Option<&Email>) -> Result<()> {
+        let mut tx = self.begin(slug).await?;
+        match email {
+            None => orgs::revoke_tokens(&mut tx.conn()).await?,
+            Some(email) => {
+                users::revoke_tokens(&mut tx.conn(), email)
+                    .await?
+                    .ok_or(Error::NotFound("a person with that e-mail"))?;
+            }
+        }
+        self.commit(tx).await
+    }
+
+    /// Signs a token for trying things out, with the newest secret that may.
+    pub async fn mint(&self, slug: &str, claims: MintClaims) -> Result<String> {
+        let now = OffsetDateTime::now_utc();
+        let mut able = self.list_keys(slug).await?;
+        able.retain(|key| {
+            key.kind == KeyKind::Secret && key.usable_at(now) && (key.may_admin || !claims.admin)
+        });
+        // A token that need not be able to administer is signed by a key that cannot vouch for it.
+        able.sort_by_key(|key| (key.may_admin != claims.admin, std::cmp::Reverse(key.created_at)));
+        let key = able.first().ok_or_else(|| {
+            Error::invalid(
+                "key",
+                "is missing: this org has no usable secret for that; see `duologue key add --help`",
+            )
+        })?;
+        auth::mint(key, &claims)
+    }
+
+    async fn begin(&self, slug: &str) -> Result<OrgTx> {
+        let row = orgs::find_by_slug(&self.db, slug).await?.ok_or(ORG)?;
+        Ok(self.db.begin(row.id).await?)
+    }
+
+    /// Commits a change of an org and tells every server; this one goes by it at once.
+    async fn commit(&self, mut tx: OrgTx) -> Result<()> {
+        let org_id = tx.org_id();
+        orgs::touch(&mut tx.conn()).await?;
+        tx.commit().await?;
+        self.registry.forget(org_id).await;
+        Ok(())
+    }
+
+    fn entry(&self, row: OrgRow) -> Result<OrgEntry> {
+        let created_at = row.created_at;
+        Ok(OrgEntry { org: self.registry.org(row)?, created_at })
+    }
+}
+
+fn check_name(name: &str) -> Result<&str, InvalidField> {
+    let valid = (1..=200).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+    valid.then_some(name).ok_or_else(|| InvalidField::new("name", "must be 1 to 200 characters"))
+}

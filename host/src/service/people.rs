@@ -1,0 +1,127 @@
+//! People by id and by e-mail, kept at hand.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use moka::sync::Cache;
+
+use crate::{
+    Error, Result,
+    db::{Db, users},
+    domain::{Email, Org, OrgId, Recipients, User, UserId},
+};
+
+/// How somebody is named in a path: by e-mail or by id.
+#[derive(Clone, Debug)]
+pub enum PersonRef {
+    Email(Email),
+    Id(UserId),
+}
+
+impl PersonRef {
+    /// Reads a path segment that has been percent-decoded once; `None` names nobody.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Ok(id) = text.parse() {
+            return Some(Self::Id(id));
+        }
+        Email::parse(text).ok().map(Self::Email)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct People {
+    db: Db,
+    by_id: Cache<(OrgId, UserId), Arc<User>>,
+    by_email: Cache<(OrgId, String), UserId>,
+}
+
+impl People {
+    const CAPACITY: u64 = 200_000;
+    /// How long a change that another server made may stay unseen.
+    const TTL: Duration = Duration::from_secs(60);
+
+    pub fn new(db: Db) -> Self {
+        Self {
+            db,
+            by_id: Cache::builder().max_capacity(Self::CAPACITY).time_to_live(Self::TTL).build(),
+            by_email: Cache::builder().max_capacity(Self::CAPACITY).time_to_live(Self::TTL).build(),
+        }
+    }
+
+    /// Takes over what was just read or written.
+    pub fn remember(&self, org_id: OrgId, user: User) -> Arc<User> {
+        let user = Arc::new(user);
+        self.by_email.insert((org_id, user.email.key().to_owned()), user.id);
+        self.by_id.insert((org_id, user.id), user.clone());
+        user
+    }
+
+    /// Forgets a person who changed, and the e-mail they had.
+    pub fn forget(&self, org_id: OrgId, id: UserId) {
+        if let Some(user) = self.by_id.remove(&(org_id, id)) {
+            self.by_email.remove(&(org_id, user.email.key().to_owned()));
+        }
+    }
+
+    pub async fn find(&self, org_id: OrgId, person: &PersonRef) -> Result<Option<Arc<User>>> {
+        match person {
+            PersonRef::Id(id) => Ok(self.map(org_id, &[*id]).await?.remove(id)),
+            PersonRef::Email(email) => self.find_by_email(org_id, email).await,
+        }
+    }
+
+    /// The recipient of a message: somebody who never signed in is made to wait for it,
+    /// where the org allows that.
+    pub async fn recipient(&self, org: &Org, email: &Email) -> Result<Arc<User>> {
+        if let Some(user) = self.find_by_email(org.id, email).await? {
+            let known = user.first_seen_at.is_some() || org.settings.recipients == Recipients::Any;
+            return known.then_some(user).ok_or(Error::NotFound("the recipient"));
+        }
+        if org.settings.recipients == Recipients::Known {
+            return Err(Error::NotFound("the recipient"));
+        }
+        let mut handle = self.db.org(org.id).await?;
+        let user = users::insert_waiting(&mut handle.conn(), email).await?;
+        Ok(self.remember(org.id, user))
+    }
+
+    /// Those of the people that exist.
+    pub async fn map(&self, org_id: OrgId, ids: &[UserId]) -> Result<HashMap<UserId, Arc<User>>> {
+        let mut found = HashMap::with_capacity(ids.len());
+        let mut missing = Vec::new();
+        for id in ids {
+            match self.by_id.get(&(org_id, *id)) {
+                Some(user) => {
+                    found.insert(*id, user);
+                }
+                None => missing.push(*id),
+            }
+        }
+        if !missing.is_empty() {
+            let mut handle = self.db.org(org_id).await?;
+            for user in users::list(&mut handle.conn(), &missing).await? {
+                found.insert(user.id, self.remember(org_id, user));
+            }
+        }
+        Ok(found)
+    }
+
+    /// A person that a stored row refers to.
+    pub async fn load(&self, org_id: OrgId, id: UserId) -> Result<Arc<User>> {
+        let mut found = self.map(org_id, &[id]).await?;
+        found
+            .remove(&id)
+            .ok_or_else(|| Error::internal(format!("user {id} is referred to, but missing")))
+    }
+
+    async fn find_by_email(&self, org_id: OrgId, email: &Email) -> Result<Option<Arc<User>>> {
+        if let Some(id) = self.by_email.get(&(org_id, email.key().to_owned()))
+            && let Some(user) = self.by_id.get(&(org_id, id))
+            && user.email == *email
+        {
+            return Ok(Some(user));
+        }
+        let mut handle = self.db.org(org_id).await?;
+        let user = users::find_by_email(&mut handle.conn(), email).await?;
+        Ok(user.map(|user| self.remember(org_id, user)))
+    }
+}

@@ -1,0 +1,181 @@
+//! Who is online: sockets counted per person.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use dashmap::DashMap;
+use time::OffsetDateTime;
+
+use crate::{
+    Result,
+    db::{Db, threads, users},
+    domain::{Caller, Org, OrgId, PresenceScope, User, UserId},
+    events::{Audience, Event, Events},
+};
+
+#[derive(Debug)]
+struct Online {
+    user: Arc<User>,
+    sockets: u32,
+    since: OffsetDateTime,
+    /// Counts comings and goings, so that a late farewell sees that it is too late.
+    turn: u64,
+}
+
+/// What somebody may know of another's presence; `None`: nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PresenceView {
+    pub online: Option<bool>,
+    pub last_seen: Option<OffsetDateTime>,
+}
+
+/// One line of the list of people online.
+#[derive(Clone, Debug)]
+pub struct OnlineUser {
+    pub user: Arc<User>,
+    pub since: OffsetDateTime,
+}
+
+#[derive(Clone, Debug)]
+pub struct Presence {
+    db: Db,
+    events: Events,
+    /// How long somebody whose last socket went stays online: a page reload is no farewell.
+    grace: Duration,
+    orgs: Arc<DashMap<OrgId, BTreeMap<UserId, Online>>>,
+}
+
+impl Presence {
+    /// The most people that one answer lists.
+    pub const PAGE: usize = 1000;
+
+    pub fn new(db: Db, events: Events, grace: Duration) -> Self {
+        Self { db, events, grace, orgs: Arc::default() }
+    }
+
+    /// One more socket of a person.
+    pub async fn connected(&self, caller: &Caller) {
+        let first = {
+            let mut org = self.orgs.entry(caller.org.id).or_default();
+            let online = org.entry(caller.user.id).or_insert_with(|| Online {
+                user: caller.user.clone(),
+                sockets: 0,
+                since: OffsetDateTime::now_utc(),
+                turn: 0,
+            });
+            online.sockets += 1;
+            online.turn += 1;
+            online.turn == 1
+        };
+        if first && let Some(audience) = self.audience(&caller.org, caller.user.id).await {
+            self.events.publish_lossy(Event::Online {
+                org_id: caller.org.id,
+                user: caller.user.clone(),
+                audience,
+            });
+        }
+    }
+
+    /// One socket less; whoever has none left goes offline after the grace.
+    pub fn disconnected(&self, caller: &Caller) {
+        let turn = {
+            let Some(mut org) = self.orgs.get_mut(&caller.org.id) else { return };
+            let Some(online) = org.get_mut(&caller.user.id) else { return };
+            online.sockets = online.sockets.saturating_sub(1);
+            online.turn += 1;
+            if online.sockets > 0 {
+                return;
+            }
+            online.turn
+        };
+        let (presence, caller) = (self.clone(), caller.clone());
+        tokio::spawn(async move {
+            let last_seen = OffsetDateTime::now_utc();
+            tokio::time::sleep(presence.grace).await;
+            presence.gone(&caller, turn, last_seen).await;
+        });
+    }
+
+    async fn gone(&self, caller: &Caller, turn: u64, last_seen: OffsetDateTime) {
+        let org_id = caller.org.id;
+        let user = {
+            let Some(mut org) = self.orgs.get_mut(&org_id) else { return };
+            if org.get(&caller.user.id).is_none_or(|online| online.turn != turn) {
+                return;
+            }
+            let Some(online) = org.remove(&caller.user.id) else { return };
+            online.user
+        };
+        self.orgs.remove_if(&org_id, |_, people| people.is_empty());
+        if let Err(error) = self.store_last_seen(org_id, user.id, last_seen).await {
+            tracing::warn!(%error, org.id = %org_id, "last seen could not be stored");
+        }
+        if let Some(audience) = self.audience(&caller.org, user.id).await {
+            self.events.publish_lossy(Event::Offline { org_id, user, last_seen, audience });
+        }
+    }
+
+    async fn store_last_seen(&self, org_id: OrgId, id: UserId, at: OffsetDateTime) -> Result<()> {
+        let mut handle = self.db.org(org_id).await?;
+        Ok(users::update_last_seen(&mut handle.conn(), id, at).await?)
+    }
+
+    /// Who is told of a person; `None` where nobody is.
+    async fn audience(&self, org: &Org, user: UserId) -> Option<Audience> {
+        match org.settings.presence {
+            PresenceScope::Org => Some(Audience::Org),
+            PresenceScope::Off => None,
+            PresenceScope::Peers => match self.peers(org.id, user).await {
+                Ok(peers) => Some(Audience::People(peers)),
+                Err(error) => {
+                    tracing::warn!(%error, org.id = %org.id, "presence could not be told");
+                    None
+                }
+            },
+        }
+    }
+
+    async fn peers(&self, org_id: OrgId, user: UserId) -> Result<Vec<UserId>> {
+        let mut handle = self.db.org(org_id).await?;
+        Ok(threads::list_peers(&mut handle.conn(), user).await?)
+    }
+
+    /// Who is online that the caller may see, the caller included, in the order of ids;
+    /// `after` is the last id of the page before.
+    pub async fn list(&self, caller: &Caller, after: Option<UserId>) -> Result<Vec<OnlineUser>> {
+        let seen: Option<Vec<UserId>> = match caller.org.settings.presence {
+            PresenceScope::Org => None,
+            PresenceScope::Off => Some(vec![caller.user.id]),
+            PresenceScope::Peers => {
+                let mut peers = self.peers(caller.org.id, caller.user.id).await?;
+                peers.push(caller.user.id);
+                Some(peers)
+            }
+        };
+        let Some(org) = self.orgs.get(&caller.org.id) else { return Ok(Vec::new()) };
+        let page = org
+            .iter()
+            .filter(|(id, _)| after.is_none_or(|after| **id > after))
+            .filter(|(id, _)| seen.as_ref().is_none_or(|seen| seen.contains(id)))
+            .take(Self::PAGE)
+            .map(|(_, online)| OnlineUser { user: online.user.clone(), since: online.since });
+        Ok(page.collect())
+    }
+
+    /// What the caller may know of people with whom they have a thread.
+    pub fn of_peers(&self, org: &Org, peers: &[Arc<User>]) -> HashMap<UserId, PresenceView> {
+        if org.settings.presence == PresenceScope::Off {
+            return HashMap::new();
+        }
+        let people = self.orgs.get(&org.id);
+        let view = |user: &Arc<User>| {
+            let online = people.as_ref().is_some_and(|people| people.contains_key(&user.id));
+            let view = PresenceView { online: Some(online), last_seen: user.last_seen_at };
+            (user.id, view)
+        };
+        peers.iter().map(view).collect()
+    }
+}

@@ -1,0 +1,154 @@
+//! Read marks.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
+use time::OffsetDateTime;
+
+use super::people::{People, PersonRef};
+use crate::{
+    Result,
+    db::{
+        Db,
+        changes::{self, NewChange},
+        reading,
+        reading::Read,
+    },
+    domain::{Caller, MessageId, ThreadId, UserId},
+    events::{Event, Events},
+};
+
+/// The most messages that one call may name, and that one bulk read names in events.
+pub const MOST_IDS: usize = 500;
+
+/// What a mark changed.
+pub struct Marked {
+    pub updated: i64,
+    /// Empty for a whole thread.
+    pub ids: Vec<MessageId>,
+}
+
+#[derive(Clone)]
+pub struct Reading {
+    db: Db,
+    people: People,
+    events: Events,
+}
+
+impl Reading {
+    pub fn new(db: Db, people: People, events: Events) -> Self {
+        Self { db, people, events }
+    }
+
+    /// Marks single messages; those that are not the caller's to read are passed over.
+    pub async fn mark(&self, caller: &Caller, ids: &[MessageId]) -> Result<Marked> {
+        if ids.is_empty() {
+            return Ok(Marked { updated: 0, ids: Vec::new() });
+        }
+        let me = caller.user.id;
+        let mut tx = self.db.begin(caller.org.id).await?;
+        let conn = &mut tx.conn();
+        let read = reading::mark(conn, me, ids).await?;
+        if read.is_empty() {
+            return Ok(Marked { updated: 0, ids: Vec::new() });
+        }
+        let mut counts: BTreeMap<ThreadId, i64> = BTreeMap::new();
+        for one in &read {
+            *counts.entry(one.thread_id).or_default() += 1;
+        }
+        let counts: Vec<(ThreadId, i64)> = counts.into_iter().collect();
+        reading::subtract_unread(conn, me, &counts).await?;
+        let told: Vec<NewChange> = read.iter().flat_map(|one| read_changes(me, one)).collect();
+        changes::insert(conn, &told).await?;
+        tx.commit().await?;
+        self.announce(caller, &read).await?;
+        let ids: Vec<MessageId> = read.iter().map(|one| one.id).collect();
+        Ok(Marked { updated: i64::try_from(ids.len()).unwrap_or(i64::MAX), ids })
+    }
+
+    async fn announce(&self, caller: &Caller, read: &[Read]) -> Result<()> {
+        let mut by_sender: BTreeMap<UserId, (Vec<MessageId>, OffsetDateTime)> = BTreeMap::new();
+        for one in read {
+            by_sender.entry(one.sender_id).or_insert((Vec::new(), one.read_at)).0.push(one.id);
+        }
+        for (sender, (mut ids, read_at)) in by_sender {
+            ids.sort();
+            let sender = self.people.load(caller.org.id, sender).await?;
+            let reader = caller.user.clone();
+            let org_id = caller.org.id;
+            self.events.publish(Event::MessagesRead { org_id, reader, sender, ids, read_at }).await;
+        }
+        Ok(())
+    }
+
+    /// Marks all that the caller has received from a peer.
+    pub async fn mark_thread(&self, caller: &Caller, peer: &PersonRef) -> Result<Marked> {
+        let nothing = Marked { updated: 0, ids: Vec::new() };
+        let Some(peer) = self.people.find(caller.org.id, peer).await? else { return Ok(nothing) };
+        let me = caller.user.id;
+        let thread_id = ThreadId::of(me, peer.id);
+        let mut tx = self.db.begin(caller.org.id).await?;
+        let conn = &mut tx.conn();
+        let named = i32::try_from(MOST_IDS).unwrap_or(i32::MAX);
+        let Some(read) = reading::mark_thread(conn, me, thread_id, named).await? else {
+            return Ok(nothing);
+        };
+        reading::update_read_seq(conn, me, thread_id, read.up_to_seq).await?;
+        if read.count > 0 {
+            reading::subtract_unread(conn, me, &[(thread_id, read.count)]).await?;
+            let detail = |peer: UserId| {
+                json!({
+                    "by": me,
+                    "peerId": peer,
+                    "upToSeq": read.up_to_seq,
+                    "count": read.count,
+                    "readAt": read.read_at.unix_timestamp_nanos() / 1_000_000,
+                })
+            };
+            let told = [
+                change(me, "threadRead", None, detail(peer.id), -read.count),
+                change(peer.id, "threadRead", None, detail(me), 0),
+            ];
+            changes::insert(conn, &told).await?;
+        }
+        tx.commit().await?;
+        if read.count > 0 {
+            self.events
+                .publish(Event::ThreadRead {
+                    org_id: caller.org.id,
+                    reader: caller.user.clone(),
+                    peer,
+                    ids: read.newest,
+                    up_to_seq: read.up_to_seq,
+                    count: read.count,
+                    read_at: read.read_at,
+                })
+                .await;
+        }
+        Ok(Marked { updated: read.count, ids: Vec::new() })
+    }
+}
+
+fn read_changes(reader: UserId, read: &Read) -> [NewChange; 2] {
+    let detail = |peer: UserId| {
+        json!({
+            "by": reader,
+            "peerId": peer,
+            "readAt": read.read_at.unix_timestamp_nanos() / 1_000_000,
+        })
+    };
+    [
+        change(reader, "read", Some(read.id), detail(read.sender_id), -1),
+        change(read.sender_id, "read", Some(read.id), detail(reader), 0),
+    ]
+}
+
+fn change(
+    user_id: UserId,
+    kind: &'static str,
+    message_id: Option<MessageId>,
+    detail: Json,
+    unread: i64,
+) -> NewChange {
+    NewChange { user_id, kind, message_id, detail: Some(detail), unread }
+}

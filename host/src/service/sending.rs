@@ -1,0 +1,298 @@
+//! Sending a message: check, ask, write, announce.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use moka::sync::Cache;
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+
+use super::{
+    in_flight::{Claim, InFlight},
+    limits::Limits,
+    people::People,
+    plugins::Plugins,
+    writer::{Job, Pending, Stored, Writer},
+};
+use crate::{
+    Error, Result,
+    db::{Db, messages, threads},
+    domain::{
+        Body, BodyLimits, Caller, ClientId, Draft, Email, Message, MessageId, NotificationEvents,
+        OrgId, ThreadId, User,
+    },
+    events::SocketKey,
+    plugin::{BeforeSend, Door},
+};
+
+/// A send as its request says it; its body is not held to any limit yet.
+#[derive(Clone, Debug)]
+pub struct SendCommand {
+    pub to: Email,
+    pub body: Body,
+    pub reply_to: Option<MessageId>,
+    pub client_id: Option<ClientId>,
+}
+
+/// How a request came in.
+#[derive(Clone, Copy, Debug)]
+pub enum Via {
+    Rest,
+    Socket(SocketKey),
+}
+
+impl Via {
+    pub(super) fn door(self) -> Door {
+        match self {
+            Self::Rest => Door::Rest,
+            Self::Socket(_) => Door::Socket,
+        }
+    }
+
+    fn socket(self) -> Option<SocketKey> {
+        match self {
+            Self::Rest => None,
+            Self::Socket(key) => Some(key),
+        }
+    }
+}
+
+/// A message with the two people it is between.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    pub message: Arc<Message>,
+    pub sender: Arc<User>,
+    pub recipient: Arc<User>,
+}
+
+/// The answer to a send.
+pub struct Sent {
+    pub letter: Letter,
+    /// False for the repeat of a client id: this is the first message.
+    pub is_new: bool,
+}
+
+/// A send that has been checked and has its place in the order; the rest is waiting.
+pub enum Prepared {
+    Queued { pending: Pending, caller: Caller, recipient: Arc<User>, draft: DraftKey },
+    Repeated(Sent),
+}
+
+/// What it takes to find the first message of a client id.
+pub struct DraftKey {
+    client_id: Option<ClientId>,
+    request_hash: [u8; 32],
+}
+
+#[derive(Clone)]
+pub struct Sending {
+    db: Db,
+    people: People,
+    plugins: Plugins,
+    limits: Arc<Limits>,
+    writer: Writer,
+    in_flight: InFlight,
+    /// Threads that are known to exist.
+    threads: Cache<(OrgId, ThreadId), ()>,
+}
+
+impl Sending {
+    pub fn new(
+        db: Db,
+        people: People,
+        plugins: Plugins,
+        limits: Arc<Limits>,
+        writer: Writer,
+    ) -> Self {
+        let threads = Cache::builder().max_capacity(500_000).build();
+        Self { db, people, plugins, limits, writer, in_flight: InFlight::default(), threads }
+    }
+
+    /// Takes one send from the caller's allowance; comes before the request is read.
+    pub fn admit(&self, caller: &Caller) -> Result<()> {
+        self.limits.send(caller.user.id, &caller.org.settings.limits)
+    }
+
+    /// Sends a message and waits until it is stored.
+    pub async fn send(&self, caller: &Caller, via: Via, command: SendCommand) -> Result<Sent> {
+        let prepared = self.prepare(caller, via, command).await?;
+        self.finish(prepared).await
+    }
+
+    /// All of a send up to its place in the writer's queue. Calls that come one after
+    /// another are stored in that order.
+    pub async fn prepare(
+        &self,
+        caller: &Caller,
+        via: Via,
+        command: SendCommand,
+    ) -> Result<Prepared> {
+        let request_hash = hash(&command);
+        let claim = match &command.client_id {
+            Some(client_id) => {
+                let claim = self.in_flight.claim(caller.org.id, caller.user.id, client_id).await;
+                if let Some(first) = self.find_first(caller, client_id, &request_hash).await? {
+                    return Ok(Prepared::Repeated(first));
+                }
+                Some(claim)
+            }
+            None => None,
+        };
+        let limits = BodyLimits::from(&caller.org.settings);
+        command.body.check(&limits)?;
+        let (recipient, recipient_sees_reply) = self.check(caller, &command).await?;
+        // Outside any transaction: a slow plugin must not hold a connection.
+        let body = self
+            .plugins
+            .before_send(&BeforeSend {
+                caller,
+                to: &recipient.email,
+                body: &command.body,
+                reply_to: command.reply_to,
+                previous: None,
+                door: via.door(),
+                attempt: 1,
+                now: OffsetDateTime::now_utc(),
+                limits: &limits,
+            })
+            .await?;
+        let draft = Draft {
+            sender_id: caller.user.id,
+            recipient_id: recipient.id,
+            body,
+            reply_to: command.reply_to,
+            client_id: command.client_id.clone(),
+            request_hash,
+        };
+        let key = DraftKey { client_id: command.client_id, request_hash };
+        let job = self.job(caller, via, draft, (recipient.clone(), recipient_sees_reply), claim);
+        let pending = self.writer.enqueue(job)?;
+        Ok(Prepared::Queued { pending, caller: caller.clone(), recipient, draft: key })
+    }
+
+    fn job(
+        &self,
+        caller: &Caller,
+        via: Via,
+        draft: Draft,
+        (recipient, recipient_sees_reply): (Arc<User>, bool),
+        claim: Option<Claim>,
+    ) -> Job {
+        Job {
+            org_id: caller.org.id,
+            draft,
+            sender: caller.user.clone(),
+            recipient,
+            recipient_sees_reply,
+            origin: via.socket(),
+            notify: caller.org.settings.notification_events == NotificationEvents::All,
+            claim,
+        }
+    }
+
+    /// Waits until a prepared send is stored.
+    pub async fn finish(&self, prepared: Prepared) -> Result<Sent> {
+        let (pending, caller, recipient, key) = match prepared {
+            Prepared::Repeated(first) => return Ok(first),
+            Prepared::Queued { pending, caller, recipient, draft } => {
+                (pending, caller, recipient, draft)
+            }
+        };
+        match pending.stored().await? {
+            Stored::New(message) => {
+                self.threads.insert((caller.org.id, message.thread_id), ());
+                let sender = caller.user.clone();
+                Ok(Sent { letter: Letter { message, sender, recipient }, is_new: true })
+            }
+            Stored::Duplicate => {
+                // Another server stored it between our look and our write.
+                let first = match &key.client_id {
+                    Some(id) => self.find_first(&caller, id, &key.request_hash).await?,
+                    None => None,
+                };
+                first.ok_or(Error::Unavailable(None))
+            }
+        }
+    }
+
+    /// The recipient, and whether they may see what the message replies to.
+    async fn check(&self, caller: &Caller, command: &SendCommand) -> Result<(Arc<User>, bool)> {
+        if command.to == caller.user.email {
+            return Err(Error::invalid("to", "must be somebody else"));
+        }
+        let recipient = self.people.recipient(&caller.org, &command.to).await?;
+        let thread_id = ThreadId::of(caller.user.id, recipient.id);
+        self.check_new_peer(caller, thread_id).await?;
+        let Some(reply_to) = command.reply_to else { return Ok((recipient, true)) };
+        let mut handle = self.db.org(caller.org.id).await?;
+        let reply = messages::find(&mut handle.conn(), caller.user.id, reply_to)
+            .await?
+            .filter(|reply| reply.thread_id == thread_id)
+            .ok_or_else(|| {
+                Error::invalid("replyTo", "must be a message of this thread that you can see")
+            })?;
+        let sees_reply = reply.visible_to(recipient.id);
+        Ok((recipient, sees_reply))
+    }
+
+    /// Holds whoever writes to somebody for the first time to the day's allowance.
+    async fn check_new_peer(&self, caller: &Caller, thread_id: ThreadId) -> Result<()> {
+        let limits = &caller.org.settings.limits;
+        let key = (caller.org.id, thread_id);
+        if limits.new_peers_per_day == 0 || self.threads.contains_key(&key) {
+            return Ok(());
+        }
+        let user = caller.user.id;
+        let mut handle = self.db.org(caller.org.id).await?;
+        if threads::exists(&mut handle.conn(), user, thread_id).await? {
+            self.threads.insert(key, ());
+            return Ok(());
+        }
+        if !self.limits.knows_new_peers(user) {
+            let day_ago = OffsetDateTime::now_utc() - Limits::DAY;
+            let most = i64::from(limits.new_peers_per_day);
+            let opened =
+                threads::list_opened_since(&mut handle.conn(), user, day_ago, most).await?;
+            let age = |at: OffsetDateTime| {
+                SystemTime::now().duration_since(at.into()).unwrap_or(Duration::ZERO)
+            };
+            self.limits.seed_new_peers(user, opened.into_iter().map(age));
+        }
+        self.limits.new_peer(user, limits)
+    }
+
+    /// The first message under a client id, if there is one; another request under it is a conflict.
+    async fn find_first(
+        &self,
+        caller: &Caller,
+        client_id: &ClientId,
+        request_hash: &[u8; 32],
+    ) -> Result<Option<Sent>> {
+        let mut handle = self.db.org(caller.org.id).await?;
+        let sender = caller.user.id;
+        let found =
+            messages::find_by_client_id(&mut handle.conn(), sender, client_id.as_str()).await?;
+        let Some((id, stored_hash)) = found else { return Ok(None) };
+        if stored_hash != request_hash {
+            return Err(Error::Conflict(
+                "another request was sent under this clientId; take a new one".into(),
+            ));
+        }
+        let message = messages::load_sent(&mut handle.conn(), sender, id).await?;
+        drop(handle);
+        let recipient = self.people.load(caller.org.id, message.recipient_id).await?;
+        let letter = Letter { message: Arc::new(message), sender: caller.user.clone(), recipient };
+        Ok(Some(Sent { letter, is_new: false }))
+    }
+}
+
+/// Tells a retry from another request: what was asked, however it was spelled.
+fn hash(command: &SendCommand) -> [u8; 32] {
+    let Body { content, content_type, attachments, metadata } = &command.body;
+    let asked =
+        (command.to.key(), content, content_type.as_str(), attachments, metadata, command.reply_to);
+    let text = serde_json::to_vec(&asked).expect("strings and numbers have a JSON form");
+    Sha256::digest(text).into()
+}

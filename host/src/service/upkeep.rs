@@ -1,0 +1,140 @@
+//! What runs beside the requests: news of changed orgs, and clearing up.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use super::Services;
+use crate::{
+    Result,
+    db::{
+        changes,
+        notices::{Notice, Notices},
+        orgs,
+    },
+    domain::OrgId,
+    events::{Event, Events},
+};
+
+pub struct Upkeep {
+    services: Services,
+    events: Events,
+}
+
+impl Upkeep {
+    /// How long a change may stay unseen whose notice was missed.
+    const POLL: Duration = Duration::from_secs(15);
+    const SWEEP: Duration = Duration::from_secs(60);
+    const PRUNE: Duration = Duration::from_secs(60 * 60);
+    /// Changes removed in one statement.
+    const PRUNE_ROWS: i64 = 10_000;
+
+    pub fn new(services: Services, events: Events) -> Self {
+        Self { services, events }
+    }
+
+    /// Runs until it is dropped.
+    pub async fn run(self) {
+        tokio::join!(self.hear(), self.poll(), self.sweep(), self.prune());
+    }
+
+    async fn hear(&self) {
+        loop {
+            match self.listen().await {
+                Ok(never) => match never {},
+                Err(error) => {
+                    tracing::warn!(%error, "notices of changed orgs cannot be heard; polling goes on");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    self.changed_anywhere().await;
+                }
+            }
+        }
+    }
+
+    async fn listen(&self) -> Result<std::convert::Infallible> {
+        let mut notices = Notices::listen(&self.services.db).await?;
+        // Something may have changed before we began to listen.
+        self.changed_anywhere().await;
+        loop {
+            match notices.next().await? {
+                Notice::Changed(org_id) => self.changed(org_id).await,
+                Notice::Missed => self.changed_anywhere().await,
+            }
+        }
+    }
+
+    async fn poll(&self) {
+        loop {
+            tokio::time::sleep(Self::POLL).await;
+            if let Err(error) = self.compare().await {
+                tracing::debug!(%error, "orgs could not be compared");
+            }
+        }
+    }
+
+    /// Finds the orgs whose revision has moved on.
+    async fn compare(&self) -> Result<()> {
+        let at_hand = self.services.registry.revisions();
+        if at_hand.is_empty() {
+            return Ok(());
+        }
+        let stored: std::collections::HashMap<OrgId, i64> =
+            orgs::list_revisions(&self.services.db).await?.into_iter().collect();
+        for (org_id, revision) in at_hand {
+            if stored.get(&org_id) != Some(&revision) {
+                self.changed(org_id).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn changed(&self, org_id: OrgId) {
+        self.services.registry.forget(org_id).await;
+        if let Err(error) = self.services.plugins.refresh(org_id).await {
+            tracing::warn!(%error, org.id = %org_id, "plugins could not be refreshed; trying again");
+        }
+        self.events.publish(Event::OrgChanged(Some(org_id))).await;
+    }
+
+    async fn changed_anywhere(&self) {
+        self.services.registry.forget_all();
+        if let Err(error) = self.services.plugins.refresh_all().await {
+            tracing::warn!(%error, "plugins could not be refreshed; trying again");
+        }
+        self.events.publish(Event::OrgChanged(None)).await;
+    }
+
+    async fn sweep(&self) {
+        loop {
+            tokio::time::sleep(Self::SWEEP).await;
+            self.services.limits.sweep();
+            self.services.typing.sweep();
+        }
+    }
+
+    async fn prune(&self) {
+        loop {
+            tokio::time::sleep(Self::PRUNE).await;
+            if let Err(error) = self.prune_all().await {
+                tracing::warn!(%error, "old changes could not be removed");
+            }
+        }
+    }
+
+    /// Removes the changes that no cursor may point to any more.
+    async fn prune_all(&self) -> Result<()> {
+        for org in self.services.operator.list_orgs().await? {
+            let lifetime = Duration::from_secs(u64::from(org.org.settings.sync_days) * 86_400);
+            let before = OffsetDateTime::now_utc() - lifetime;
+            loop {
+                let mut tx = self.services.db.begin(org.org.id).await?;
+                let gone = changes::prune(&mut tx.conn(), before, Self::PRUNE_ROWS).await?;
+                tx.commit().await?;
+                if gone < Self::PRUNE_ROWS {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,227 @@
+//! The one task that stores messages: whatever waits, in one statement.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::in_flight::Claim;
+use crate::{
+    Error, Result,
+    db::{
+        self, Db, DbError,
+        batch::{self, NewMessage, Placed},
+    },
+    domain::{Draft, Message, MessageId, MessageState, OrgId, User},
+    events::{Event, Events, Exchange, SocketKey},
+};
+
+/// How much the writer takes on.
+#[derive(Clone, Copy, Debug)]
+pub struct WriterLimits {
+    /// Messages that may wait; past it sends are answered 503.
+    pub queue: usize,
+    /// Messages in one statement.
+    pub batch: usize,
+    /// How long a batch may take before its senders are told that it is unknown.
+    pub patience: Duration,
+}
+
+/// A draft with all that its announcement needs.
+pub struct Job {
+    pub org_id: OrgId,
+    pub draft: Draft,
+    pub sender: Arc<User>,
+    pub recipient: Arc<User>,
+    pub recipient_sees_reply: bool,
+    pub origin: Option<SocketKey>,
+    /// The org asks for `notification` on every message.
+    pub notify: bool,
+    /// Ends with the job: a retry of the same client id waits for that.
+    pub claim: Option<Claim>,
+}
+
+/// What became of a draft.
+pub enum Stored {
+    New(Arc<Message>),
+    /// The sender had already stored this client id.
+    Duplicate,
+}
+
+/// A place in the writer's queue: the answer comes after the commit.
+pub struct Pending(oneshot::Receiver<Result<Stored>>);
+
+impl Pending {
+    pub async fn stored(self) -> Result<Stored> {
+        self.0.await.unwrap_or_else(|_| Err(Error::Unavailable(None)))
+    }
+}
+
+struct Waiting {
+    job: Job,
+    done: oneshot::Sender<Result<Stored>>,
+}
+
+#[derive(Clone)]
+pub struct Writer(mpsc::Sender<Waiting>);
+
+impl Writer {
+    /// Starts the task; it ends, with nothing left waiting, when the last `Writer` is dropped.
+    pub fn start(
+        db: Db,
+        events: Events,
+        limits: WriterLimits,
+    ) -> (Self, tokio::task::JoinHandle<()>) {
+        let (sender, receiver) = mpsc::channel(limits.queue);
+        let task = tokio::spawn(Task { db, events, limits }.run(receiver));
+        (Self(sender), task)
+    }
+
+    /// Takes a place in the queue, without waiting: the order of calls is the order of messages.
+    pub fn enqueue(&self, job: Job) -> Result<Pending> {
+        let (done, answer) = oneshot::channel();
+        self.0.try_send(Waiting { job, done }).map_err(|_| Error::Unavailable(None))?;
+        Ok(Pending(answer))
+    }
+}
+
+struct Task {
+    db: Db,
+    events: Events,
+    limits: WriterLimits,
+}
+
+impl Task {
+    async fn run(self, mut queue: mpsc::Receiver<Waiting>) {
+        let mut waiting = Vec::with_capacity(self.limits.batch);
+        while queue.recv_many(&mut waiting, self.limits.batch).await > 0 {
+            // A client id counts once a batch; whoever repeats it goes with the next one,
+            // which will find the first stored.
+            while !waiting.is_empty() {
+                let (batch, repeats) = split_repeats(std::mem::take(&mut waiting));
+                self.store(batch).await;
+                waiting = repeats;
+            }
+        }
+    }
+
+    async fn store(&self, batch: Vec<Waiting>) {
+        let rows: Vec<NewMessage> = batch.iter().map(row).collect();
+        match self.insert(&rows).await {
+            Ok(placed) => self.announce(batch, rows, placed).await,
+            Err(error) if batch.len() == 1 || db::is_unavailable(&error) => refuse(batch, error),
+            Err(error) => {
+                // One row breaks the whole statement: alone, each answers for itself.
+                tracing::warn!(%error, rows = batch.len(), "batch failed; storing its rows one by one");
+                for (waiting, row) in batch.into_iter().zip(rows) {
+                    match self.insert(std::slice::from_ref(&row)).await {
+                        Ok(placed) => self.announce(vec![waiting], vec![row], placed).await,
+                        Err(error) => refuse(vec![waiting], error),
+                    }
+                }
+            }
+        }
+    }
+
+    /// One statement; a deadlock with a reader's transaction is tried again.
+    async fn insert(&self, rows: &[NewMessage]) -> Result<Vec<Option<Placed>>, DbError> {
+        let mut attempts = 0;
+        loop {
+            let done = tokio::time::timeout(self.limits.patience, batch::insert(&self.db, rows))
+                .await
+                .unwrap_or(Err(DbError::PoolTimedOut));
+            match done {
+                Err(error) if db::is_transient(&error) && attempts < 3 => attempts += 1,
+                done => return done,
+            }
+        }
+    }
+
+    async fn announce(
+        &self,
+        batch: Vec<Waiting>,
+        rows: Vec<NewMessage>,
+        placed: Vec<Option<Placed>>,
+    ) {
+        for ((waiting, row), placed) in batch.into_iter().zip(rows).zip(placed) {
+            let Waiting { job, done } = waiting;
+            drop(job.claim);
+            let Some(placed) = placed else {
+                let _ = done.send(Ok(Stored::Duplicate));
+                continue;
+            };
+            let message = Arc::new(stored_message(row, placed));
+            // The answer first: the sender learns its own message before the peer's reply to it.
+            let _ = done.send(Ok(Stored::New(message.clone())));
+            self.events
+                .publish(Event::MessageSent {
+                    exchange: Exchange {
+                        org_id: job.org_id,
+                        message,
+                        sender: job.sender,
+                        recipient: job.recipient,
+                        recipient_sees_reply: job.recipient_sees_reply,
+                    },
+                    sender_prev_seq: placed.sender_prev_seq,
+                    recipient_prev_seq: placed.recipient_prev_seq,
+                    origin: job.origin,
+                    notify: job.notify,
+                })
+                .await;
+        }
+    }
+}
+
+/// The first of each client id, and those that repeat one.
+fn split_repeats(waiting: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
+    let mut seen = HashSet::new();
+    waiting.into_iter().partition(|waiting| {
+        let draft = &waiting.job.draft;
+        draft.client_id.as_ref().is_none_or(|client_id| {
+            seen.insert((waiting.job.org_id, draft.sender_id, client_id.as_str().to_owned()))
+        })
+    })
+}
+
+/// Ids are given out here, in the order of the queue, so that they sort as messages do.
+fn row(waiting: &Waiting) -> NewMessage {
+    NewMessage {
+        org_id: waiting.job.org_id,
+        id: MessageId::new(),
+        draft: waiting.job.draft.clone(),
+    }
+}
+
+fn stored_message(row: NewMessage, placed: Placed) -> Message {
+    let draft = row.draft;
+    Message {
+        id: row.id,
+        thread_id: draft.thread_id(),
+        sender_id: draft.sender_id,
+        recipient_id: draft.recipient_id,
+        client_id: draft.client_id.map(|id| id.as_str().to_owned()),
+        body: draft.body,
+        reply_to: draft.reply_to,
+        seq: Some(placed.seq),
+        state: MessageState::Sent,
+        created_at: placed.created_at,
+        edited_at: None,
+        deleted_at: None,
+        read_at: None,
+        hidden_for_sender: false,
+        hidden_for_recipient: false,
+    }
+}
+
+fn refuse(batch: Vec<Waiting>, error: DbError) {
+    let unavailable = db::is_unavailable(&error);
+    tracing::error!(%error, messages = batch.len(), "messages could not be stored");
+    let error = Arc::new(error);
+    for waiting in batch {
+        let source = error.clone();
+        let _ = waiting.done.send(Err(if unavailable {
+            Error::unavailable(source)
+        } else {
+            Error::internal(source)
+        }));
+    }
+}

@@ -1,0 +1,186 @@
+//! The server's settings. `host/duologue.toml` holds each with its default and its meaning;
+//! a server starts from that very text.
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde::{Deserialize, Deserializer};
+
+use crate::domain::OrgSettings;
+
+/// The commented default configuration.
+pub const DEFAULTS: &str = include_str!("../duologue.toml");
+
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration cannot be read: {0}")]
+pub struct InvalidSettings(#[from] toml::de::Error);
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub server: Server,
+    pub database: Database,
+    pub writer: Writer,
+    pub http: Http,
+    pub sockets: Sockets,
+    pub tokens: Tokens,
+    pub presence: Presence,
+    pub plugins: Plugins,
+    pub org: OrgSettings,
+}
+
+impl Settings {
+    /// The defaults with a configuration file laid over them, field by field.
+    pub fn parse(file: Option<&str>) -> Result<Self, InvalidSettings> {
+        let mut merged: toml::Table = toml::from_str(DEFAULTS)?;
+        if let Some(file) = file {
+            lay_over(&mut merged, toml::from_str(file)?);
+        }
+        Ok(Self::deserialize(merged)?)
+    }
+}
+
+fn lay_over(base: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(base)), toml::Value::Table(over)) => lay_over(base, over),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    pub listen: SocketAddr,
+    #[serde(rename = "stop_ms", deserialize_with = "millis")]
+    pub stop: Duration,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    pub connections: u32,
+    #[serde(rename = "acquire_ms", deserialize_with = "millis")]
+    pub acquire: Duration,
+    #[serde(rename = "statement_ms", deserialize_with = "millis")]
+    pub statement: Duration,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Writer {
+    pub queue: usize,
+    pub batch: usize,
+    #[serde(rename = "patience_ms", deserialize_with = "millis")]
+    pub patience: Duration,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    pub max_body_bytes: usize,
+    #[serde(rename = "header_ms", deserialize_with = "millis")]
+    pub header: Duration,
+    #[serde(rename = "patience_ms", deserialize_with = "millis")]
+    pub patience: Duration,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sockets {
+    pub max_packet_bytes: usize,
+    pub max_queued_bytes: usize,
+    pub buffer_packets: usize,
+    #[serde(rename = "connect_ms", deserialize_with = "millis")]
+    pub connect: Duration,
+    #[serde(rename = "ping_interval_ms", deserialize_with = "millis")]
+    pub ping_interval: Duration,
+    #[serde(rename = "ping_timeout_ms", deserialize_with = "millis")]
+    pub ping_timeout: Duration,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tokens {
+    #[serde(rename = "clock_skew_ms", deserialize_with = "millis")]
+    pub clock_skew: Duration,
+    pub max_bytes: usize,
+    #[serde(rename = "jwks_max_age_ms", deserialize_with = "millis")]
+    pub jwks_max_age: Duration,
+    #[serde(rename = "jwks_max_stale_ms", deserialize_with = "millis")]
+    pub jwks_max_stale: Duration,
+    #[serde(rename = "jwks_interval_ms", deserialize_with = "millis")]
+    pub jwks_interval: Duration,
+    #[serde(rename = "jwks_timeout_ms", deserialize_with = "millis")]
+    pub jwks_timeout: Duration,
+    pub jwks_max_bytes: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Presence {
+    #[serde(rename = "grace_ms", deserialize_with = "millis")]
+    pub grace: Duration,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plugins {
+    pub max_upload_bytes: usize,
+    #[serde(rename = "call_ms", deserialize_with = "millis")]
+    pub call: Duration,
+    #[serde(rename = "call_cpu_ms", deserialize_with = "millis")]
+    pub call_cpu: Duration,
+    #[serde(rename = "chain_ms", deserialize_with = "millis")]
+    pub chain: Duration,
+    pub memory_bytes: usize,
+    pub table_elements: usize,
+    pub handed_over_bytes: usize,
+    pub log_lines: usize,
+    pub log_line_bytes: usize,
+    pub instances: u32,
+    pub instances_per_org: usize,
+    #[serde(rename = "wait_ms", deserialize_with = "millis")]
+    pub wait: Duration,
+    #[serde(rename = "compile_ms", deserialize_with = "millis")]
+    pub compile: Duration,
+    #[serde(rename = "compile_cpu_ms", deserialize_with = "millis")]
+    pub compile_cpu: Duration,
+    pub compile_memory_bytes: u64,
+}
+
+fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_defaults_are_the_defaults() {
+        let settings = Settings::parse(None).unwrap();
+
+        assert_eq!(settings.org, OrgSettings::default());
+        assert_eq!(settings.server.listen.to_string(), "127.0.0.1:4000");
+    }
+
+    #[test]
+    fn a_file_changes_only_what_it_names() {
+        let settings =
+            Settings::parse(Some("[writer]\nbatch = 7\n[org.limits]\nsendBurst = 0")).unwrap();
+
+        assert_eq!(settings.writer.batch, 7);
+        assert_eq!(settings.writer.queue, 4096);
+        assert_eq!(settings.org.limits.send_burst, 0);
+    }
+
+    #[test]
+    fn a_setting_that_does_not_exist_is_named() {
+        let error = Settings::parse(Some("[writer]\nbatches = 7")).unwrap_err();
+
+        assert!(error.to_string().contains("batches"), "{error}");
+    }
+}

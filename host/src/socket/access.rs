@@ -1,0 +1,116 @@
+//! Who may connect, and what is set up for them.
+
+use std::{fmt, sync::Arc};
+
+use serde::Deserialize;
+use socketioxide::socket::Socket;
+
+use super::{
+    conn::{Conn, Pass},
+    handlers,
+    hub::Hub,
+};
+use crate::{
+    Error, Result,
+    domain::{Org, OrgId},
+    service::Services,
+};
+
+/// What the CONNECT packet carries; never a header or a query string.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AuthPayload {
+    token: Option<String>,
+    org_id: Option<String>,
+}
+
+/// Why a CONNECT was refused: the client reads the code as `connect_error.message`.
+#[derive(Debug)]
+pub(super) struct Refusal(Error);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.code())
+    }
+}
+
+/// The door of the namespace.
+#[derive(Clone)]
+pub(super) struct Access {
+    pub(super) services: Services,
+    pub(super) hub: Arc<Hub>,
+}
+
+/// The room of an org. No client can name one.
+pub(super) fn org_room(org_id: OrgId) -> String {
+    format!("org/{org_id}")
+}
+
+impl Access {
+    /// Lets a socket in, with all its handlers in place, or refuses its CONNECT.
+    pub(super) async fn admit(
+        &self,
+        socket: Arc<Socket>,
+        auth: Option<AuthPayload>,
+    ) -> Result<(), Refusal> {
+        self.try_admit(&socket, auth).await.map_err(|error| {
+            if let Error::Internal(source) | Error::Unavailable(Some(source)) = &error {
+                tracing::error!(error = source.as_ref(), "connect failed");
+            }
+            Refusal(error)
+        })
+    }
+
+    async fn try_admit(&self, socket: &Arc<Socket>, auth: Option<AuthPayload>) -> Result<()> {
+        const MISSING: Error = Error::Unauthorized("connect with auth: {token, orgId}");
+
+        let auth = auth.ok_or(MISSING)?;
+        let token = auth.token.ok_or(MISSING)?;
+        let session = self.services.identity.authenticate(auth.org_id.as_deref(), &token).await?;
+        let caller = &session.caller;
+        require_origin(socket, &caller.org)?;
+        let limits = &caller.org.settings.limits;
+        self.services.limits.connect(caller.user.id, limits)?;
+
+        let key = self.hub.new_key();
+        let conn = Arc::new(Conn::new(key, socket, Pass::from(&*session), &self.hub));
+        handlers::register(socket, &conn, self);
+        socket.join(org_room(caller.org.id));
+        if !self.hub.insert(&conn, limits.sockets_per_user) {
+            return Err(Error::RateLimited {
+                what: "open sockets",
+                retry_after: std::time::Duration::from_secs(10),
+            });
+        }
+        self.hub.expiry.watch_opening(&conn);
+        socket.extensions.insert(conn);
+        Ok(())
+    }
+
+    /// The CONNECT is answered: what waited may go, and the person is online.
+    pub(super) async fn connected(&self, socket: &Arc<Socket>) {
+        let Some(conn) = socket.extensions.get::<Arc<Conn>>() else { return };
+        self.hub.expiry.watch(&conn);
+        conn.open();
+        self.services.presence.connected(&conn.caller()).await;
+    }
+
+    /// The socket is gone.
+    pub(super) fn disconnected(&self, conn: &Conn) {
+        if self.hub.remove(conn) {
+            self.services.limits.forget_socket(conn.key);
+            self.services.presence.disconnected(&conn.caller());
+        }
+    }
+}
+
+/// An org that names its origins is called from no other page.
+fn require_origin(socket: &Socket, org: &Org) -> Result<()> {
+    let origin = socket.req_parts().headers.get("origin");
+    let named = &org.settings.origins;
+    let is_named = |origin: &[u8]| named.iter().any(|it| it.as_bytes() == origin);
+    if named.is_empty() || origin.is_none_or(|origin| is_named(origin.as_bytes())) {
+        return Ok(());
+    }
+    Err(Error::Forbidden("this origin is not one that the org names".into()))
+}

@@ -1,0 +1,227 @@
+//! From what happened to who is told.
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde_json::{Value as Json, json};
+use socketioxide::SocketIo;
+
+use super::{
+    NAMESPACE,
+    access::org_room,
+    conn::{Conn, raw},
+    hub::Hub,
+    outbox::Packet,
+};
+use crate::{
+    domain::{MessageId, OrgId, User, UserId},
+    events::{Audience, Event, Exchange, SocketKey},
+    service::{OpenSession, Services},
+    wire::{MessageView, NotificationView, time_text},
+};
+
+/// How long a typing indicator may be shown.
+const TYPING_MS: u32 = 5000;
+
+pub(super) async fn emit(io: &SocketIo, hub: &Arc<Hub>, services: &Services, event: Event) {
+    match event {
+        Event::MessageSent { exchange, sender_prev_seq, recipient_prev_seq, origin, notify } => {
+            let prev = (sender_prev_seq, recipient_prev_seq);
+            message_sent(hub, &exchange, prev, origin);
+            if notify {
+                notification(hub, &exchange);
+            }
+        }
+        Event::MessageUpdated(exchange) => message_updated(hub, &exchange),
+        Event::MessageDeleted { org_id, to, message_id, peer, scope, was_unread } => {
+            let data = json!({
+                "messageId": message_id,
+                "peer": peer.email.as_str(),
+                "scope": scope,
+                "wasUnread": was_unread,
+            });
+            tell(hub, (org_id, to), "messageDeleted", &data);
+        }
+        Event::MessagesRead { org_id, reader, sender, ids, read_at } => {
+            messages_read(hub, org_id, (&reader, &sender), &ids, &time_text(read_at)).await;
+        }
+        Event::ThreadRead { org_id, reader, peer, ids, up_to_seq, count, read_at } => {
+            let read_at = time_text(read_at);
+            let data = |peer: &User| {
+                json!({
+                    "peer": peer.email.as_str(),
+                    "by": reader.email.as_str(),
+                    "upToSeq": up_to_seq,
+                    "count": count,
+                    "readAt": read_at,
+                })
+            };
+            messages_read(hub, org_id, (&reader, &peer), &ids, &read_at).await;
+            tell(hub, (org_id, peer.id), "threadRead", &data(&reader));
+            tell(hub, (org_id, reader.id), "threadRead", &data(&peer));
+        }
+        Event::OrgChanged(org_id) => {
+            tokio::spawn(end_sessions(hub.clone(), services.clone(), org_id));
+        }
+        Event::Typing { org_id, from, to } => {
+            let data = json!({ "from": from.email.as_str(), "expiresInMs": TYPING_MS });
+            tell_lossy(hub, (org_id, to), "typing", &data);
+        }
+        Event::Online { org_id, user, audience } => {
+            let data = json!({ "email": user.email.as_str() });
+            presence(io, hub, (org_id, audience), "userOnline", &data).await;
+        }
+        Event::Offline { org_id, user, last_seen, audience } => {
+            let data = json!({ "email": user.email.as_str(), "lastSeen": time_text(last_seen) });
+            presence(io, hub, (org_id, audience), "userOffline", &data).await;
+        }
+    }
+}
+
+type Person = (OrgId, UserId);
+
+fn tell(hub: &Hub, (org_id, user_id): Person, name: &'static str, data: &Json) {
+    send(&hub.of_person(org_id, user_id), None, name, data);
+}
+
+fn send(
+    conns: &[Arc<Conn>],
+    except: Option<SocketKey>,
+    name: &'static str,
+    data: &impl serde::Serialize,
+) {
+    if conns.is_empty() {
+        return;
+    }
+    let Some(data) = raw(data) else { return };
+    for conn in conns.iter().filter(|conn| Some(conn.key) != except) {
+        conn.send(Packet::Event { name, data: data.clone() });
+    }
+}
+
+fn tell_lossy(hub: &Hub, (org_id, user_id): Person, name: &'static str, data: &Json) {
+    let Some(data) = raw(data) else { return };
+    for conn in hub.of_person(org_id, user_id) {
+        conn.send_lossy(name, &data);
+    }
+}
+
+/// A message as each side sees it.
+fn views(exchange: &Exchange) -> (MessageView, MessageView) {
+    let view = MessageView::new(&exchange.message, &exchange.sender, &exchange.recipient);
+    let theirs = view.clone();
+    let theirs = if exchange.recipient_sees_reply { theirs } else { theirs.without_reply() };
+    (view, theirs)
+}
+
+fn message_sent(hub: &Hub, exchange: &Exchange, prev: (i64, i64), origin: Option<SocketKey>) {
+    let recipients = hub.of_person(exchange.org_id, exchange.recipient.id);
+    let senders = hub.of_person(exchange.org_id, exchange.sender.id);
+    let only_origin = senders.iter().all(|conn| Some(conn.key) == origin);
+    if recipients.is_empty() && only_origin {
+        return;
+    }
+    let (mine, theirs) = views(exchange);
+    if exchange.message.visible_to(exchange.recipient.id) {
+        send(&recipients, None, "newMessage", &theirs.after(prev.1));
+    }
+    if !only_origin {
+        send(&senders, origin, "messageSent", &mine.after(prev.0));
+    }
+}
+
+fn notification(hub: &Hub, exchange: &Exchange) {
+    let recipients = hub.of_person(exchange.org_id, exchange.recipient.id);
+    let view = NotificationView::of_message(&exchange.message, &exchange.sender);
+    send(&recipients, None, "notification", &view);
+}
+
+fn message_updated(hub: &Hub, exchange: &Exchange) {
+    let (mine, theirs) = views(exchange);
+    for (user, view) in [(&exchange.sender, mine), (&exchange.recipient, theirs)] {
+        if exchange.message.visible_to(user.id) {
+            let conns = hub.of_person(exchange.org_id, user.id);
+            send(&conns, None, "messageUpdated", &view);
+        }
+    }
+}
+
+/// One event a message, to the sender and to the reader's own sockets; a pause now and then
+/// lets others have their turn.
+async fn messages_read(
+    hub: &Hub,
+    org_id: OrgId,
+    (reader, sender): (&User, &User),
+    ids: &[MessageId],
+    read_at: &str,
+) {
+    const BEFORE_A_PAUSE: usize = 50;
+
+    let sides = [(sender, reader), (reader, sender)];
+    for (told, peer) in sides {
+        let conns = hub.of_person(org_id, told.id);
+        for (index, id) in ids.iter().enumerate() {
+            let data = json!({
+                "messageId": id,
+                "by": reader.email.as_str(),
+                "peer": peer.email.as_str(),
+                "readAt": read_at,
+            });
+            send(&conns, None, "messageRead", &data);
+            if index % BEFORE_A_PAUSE == BEFORE_A_PAUSE - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+async fn presence(
+    io: &SocketIo,
+    hub: &Hub,
+    (org_id, audience): (OrgId, Audience),
+    name: &'static str,
+    data: &Json,
+) {
+    match audience {
+        Audience::Org => {
+            if let Some(namespace) = io.of(NAMESPACE) {
+                // Presence may be lost where a socket does not keep up.
+                let _ = namespace.to(org_room(org_id)).emit(name, data).await;
+            }
+        }
+        Audience::People(people) => {
+            for user_id in people {
+                tell_lossy(hub, (org_id, user_id), name, data);
+            }
+        }
+    }
+}
+
+/// Ends the sockets whose token no longer counts, after something about their org changed.
+async fn end_sessions(hub: Arc<Hub>, services: Services, org_id: Option<OrgId>) {
+    let mut by_org: HashMap<OrgId, Vec<Arc<Conn>>> = HashMap::new();
+    for conn in hub.of_org(org_id) {
+        by_org.entry(conn.caller().org.id).or_default().push(conn);
+    }
+    for conns in by_org.into_values() {
+        let open: Vec<OpenSession> = conns
+            .iter()
+            .map(|conn| {
+                let pass = conn.pass();
+                OpenSession {
+                    socket: conn.key,
+                    user_id: pass.caller.user.id,
+                    key_id: pass.key_id,
+                    issued_at: pass.caller.issued_at,
+                }
+            })
+            .collect();
+        let Some(org) = conns.first().map(|conn| conn.caller().org) else { continue };
+        // The next poll looks again where the database is away now.
+        match services.sessions.ended(&org, &open).await {
+            Ok(ended) => {
+                conns.iter().filter(|conn| ended.contains(&conn.key)).for_each(Conn::disconnect)
+            }
+            Err(error) => tracing::warn!(%error, org.id = %org.id, "sessions could not be checked"),
+        }
+    }
+}

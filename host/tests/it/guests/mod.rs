@@ -1,0 +1,155 @@
+//! Small guests, most of them hostile: core modules in text, made into components here.
+
+use std::fmt::Write;
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+pub const SPIN: &str = include_str!("spin.wat");
+pub const SPIN_AT_START: &str = include_str!("spin-at-start.wat");
+pub const SPIN_IN_REALLOC: &str = include_str!("spin-in-realloc.wat");
+pub const HOG: &str = include_str!("hog.wat");
+pub const TABLE_HOG: &str = include_str!("table-hog.wat");
+pub const TRAP: &str = include_str!("trap.wat");
+pub const DEEP: &str = include_str!("deep.wat");
+pub const LONG_ANSWER: &str = include_str!("long-answer.wat");
+pub const FLOOD: &str = include_str!("flood.wat");
+pub const REMEMBER: &str = include_str!("remember.wat");
+pub const ECHO_CONFIG: &str = include_str!("echo-config.wat");
+
+const CONSTANT: &str = include_str!("constant.wat");
+const REALLOC: &str = include_str!("realloc.wat");
+
+/// The interfaces as one text; `world.wit` comes first because it names the package.
+pub fn wit() -> String {
+    [
+        include_str!("../../../../wit/world.wit"),
+        include_str!("../../../../wit/types.wit"),
+        include_str!("../../../../wit/before-send.wit"),
+        include_str!("../../../../wit/imports.wit"),
+    ]
+    .concat()
+}
+
+/// The bytes of a core module.
+pub fn module(wat: &str) -> Vec<u8> {
+    wat::parse_str(wat.replace("{realloc}", REALLOC)).unwrap()
+}
+
+/// A component of the world `filter`.
+pub fn component(wat: &str) -> Vec<u8> {
+    component_of(&wit(), wat)
+}
+
+/// The same, as if built for another version of the package.
+pub fn component_for(version: &str, wat: &str) -> Vec<u8> {
+    let as_version = |text: &str| text.replace("@0.1.0", &format!("@{version}"));
+    component_of(&as_version(&wit()), &as_version(wat))
+}
+
+/// The same, with other interfaces than ours.
+pub fn component_of(wit: &str, wat: &str) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("plugin.wit", wit).unwrap();
+    let world = resolve.select_world(&[package], Some("filter")).unwrap();
+    let mut module = module(wat);
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
+}
+
+/// A guest that lets everything pass.
+pub fn pass() -> Vec<u8> {
+    component(&constant(&Answer::default()))
+}
+
+/// A guest that always gives this answer.
+pub fn answering(answer: &Answer) -> Vec<u8> {
+    component(&constant(answer))
+}
+
+/// The text of such a guest.
+pub fn constant(answer: &Answer) -> String {
+    let mut bytes = String::new();
+    for byte in &answer.bytes {
+        write!(bytes, "\\{byte:02x}").unwrap();
+    }
+    CONSTANT.replace("{answer}", &bytes)
+}
+
+/// The memory of a guest that holds an answer, laid out as the canonical ABI has it: the outcome
+/// at 0, the verdict at 4, what it carries from 8 on, and texts and lists from 128 on.
+pub struct Answer {
+    bytes: Vec<u8>,
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self { bytes: vec![0; 128] }
+    }
+}
+
+impl Answer {
+    pub fn declined(reason: &str) -> Self {
+        let mut answer = Self::default();
+        answer.bytes[0] = 1;
+        answer.text(8, reason);
+        answer
+    }
+
+    pub fn reject(code: &str, message: &str, details: &str) -> Self {
+        let mut answer = Self::default();
+        answer.bytes[4] = 2;
+        answer.text(8, code);
+        answer.some_text(16, message);
+        answer.some_text(28, details);
+        answer.word(40, 1);
+        answer.word(44, 1500);
+        answer
+    }
+
+    pub fn content(content: &str) -> Self {
+        let mut answer = Self::default();
+        answer.bytes[4] = 1;
+        answer.some_text(8, content);
+        answer
+    }
+
+    /// So many attachments of nothing.
+    pub fn attachments(count: u32) -> Self {
+        let mut answer = Self::default();
+        answer.bytes[4] = 1;
+        answer.word(20, 1);
+        answer.word(24, 128);
+        answer.word(28, count);
+        answer.bytes.resize(128 + 32 * count as usize, 0);
+        answer
+    }
+
+    /// Sets one key of the metadata.
+    pub fn metadata(key: &str, value: &str) -> Self {
+        let mut answer = Self::default();
+        answer.bytes[4] = 1;
+        answer.word(32, 128);
+        answer.word(36, 1);
+        answer.bytes.resize(128 + 20, 0);
+        answer.text(128, key);
+        answer.some_text(136, value);
+        answer
+    }
+
+    fn some_text(&mut self, at: usize, text: &str) {
+        self.bytes[at] = 1;
+        self.text(at + 4, text);
+    }
+
+    fn text(&mut self, at: usize, text: &str) {
+        let start = u32::try_from(self.bytes.len()).unwrap();
+        self.word(at, start);
+        self.word(at + 4, u32::try_from(text.len()).unwrap());
+        self.bytes.extend_from_slice(text.as_bytes());
+    }
+
+    fn word(&mut self, at: usize, word: u32) {
+        self.bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
+    }
+}

@@ -1,0 +1,7 @@
+//! Plugins through the doors of `duologue::plugin`: real guests, and the real compiling child.
+
+mod compile;
+mod hostile;
+mod support;
+mod verdicts;
+mod word_filter;

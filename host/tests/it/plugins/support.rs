@@ -1,0 +1,218 @@
+//! A host, and what is needed to ask it something.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
+
+use duologue::{
+    Error, Result,
+    domain::{
+        Attachment, Body, BodyLimits, Caller, ContentType, Email, Kind, Metadata, OnFault, Org,
+        OrgId, OrgSettings, OrgSlug, PluginId, Rejection, User, UserId,
+    },
+    plugin::{BeforeSend, Compiled, Door, Hooks, Installation, Limits, PluginHost},
+};
+use time::OffsetDateTime;
+use tracing::instrument::WithSubscriber;
+
+pub fn host_with(limits: Limits) -> PluginHost {
+    PluginHost::new(limits, Some(PathBuf::from(env!("CARGO_BIN_EXE_duologue")))).unwrap()
+}
+
+/// The host that most tests share. Its calls may take long, so that a busy machine fails none.
+pub fn host() -> PluginHost {
+    static HOST: OnceLock<PluginHost> = OnceLock::new();
+    let limits = Limits {
+        call_timeout: Duration::from_secs(10),
+        call_cpu: Duration::from_secs(1),
+        chain_timeout: Duration::from_secs(20),
+        wait_for_instance: Duration::from_secs(10),
+        ..Limits::default()
+    };
+    HOST.get_or_init(|| host_with(limits)).clone()
+}
+
+/// An org, two people and the plugins between them.
+pub struct Scene {
+    pub hooks: Hooks,
+    pub caller: Caller,
+    to: Email,
+}
+
+impl Scene {
+    pub fn new(host: PluginHost) -> Self {
+        Self {
+            hooks: Hooks::new(host),
+            caller: caller(),
+            to: Email::parse("bob@b.example").unwrap(),
+        }
+    }
+
+    /// Somebody of another org, before the same hooks.
+    pub fn other_org(&self) -> Self {
+        Self { hooks: self.hooks.clone(), caller: caller(), to: self.to.clone() }
+    }
+
+    pub fn install(&self, plugins: Vec<Installation>) {
+        self.hooks.replace(self.caller.org.id, plugins);
+    }
+
+    pub async fn send(&self, content: &str) -> Result<Body> {
+        self.send_body(&text(content)).await
+    }
+
+    pub async fn send_body(&self, body: &Body) -> Result<Body> {
+        self.hooks.before_send(&self.question(body)).await
+    }
+
+    pub fn question<'a>(&'a self, body: &'a Body) -> BeforeSend<'a> {
+        static LIMITS: BodyLimits = BodyLimits { max_content_bytes: 64, http_attachments: false };
+        BeforeSend {
+            caller: &self.caller,
+            to: &self.to,
+            body,
+            reply_to: None,
+            previous: None,
+            door: Door::Rest,
+            attempt: 1,
+            now: OffsetDateTime::UNIX_EPOCH,
+            limits: &LIMITS,
+        }
+    }
+}
+
+/// What one guest makes of a message, where the org refuses messages on a fault.
+pub async fn ask(wasm: &[u8], content: &str) -> Result<Body> {
+    ask_on(host(), wasm, content).await
+}
+
+pub async fn ask_on(host: PluginHost, wasm: &[u8], content: &str) -> Result<Body> {
+    let scene = Scene::new(host.clone());
+    scene.install(vec![installed(compiled(&host, wasm).await)]);
+    scene.send(content).await
+}
+
+pub async fn compiled(host: &PluginHost, wasm: &[u8]) -> Arc<Compiled> {
+    Arc::new(host.compile(wasm).await.unwrap())
+}
+
+pub fn installed(compiled: Arc<Compiled>) -> Installation {
+    Installation {
+        id: PluginId::new(),
+        name: "guest".to_owned(),
+        version: compiled.report.sha256.clone(),
+        compiled,
+        config: BTreeMap::new(),
+        on_fault: OnFault::Reject,
+    }
+}
+
+pub fn configured<const N: usize>(
+    compiled: &Arc<Compiled>,
+    config: [(&str, &str); N],
+) -> Installation {
+    let config = config.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    Installation { config: config.into(), ..installed(Arc::clone(compiled)) }
+}
+
+pub fn text(content: &str) -> Body {
+    Body {
+        content: content.to_owned(),
+        content_type: ContentType::Text,
+        attachments: Vec::new(),
+        metadata: Metadata::new(),
+    }
+}
+
+pub fn file(name: &str) -> Attachment {
+    Attachment {
+        url: "https://files.example/1".to_owned(),
+        media_type: "text/plain".to_owned(),
+        name: name.to_owned(),
+        size: 1,
+    }
+}
+
+pub fn rejection(outcome: Result<Body>) -> Rejection {
+    match outcome {
+        Err(Error::Rejected(rejection)) => rejection,
+        other => panic!("not rejected: {other:?}"),
+    }
+}
+
+/// Runs the future and answers what was logged meanwhile, as text.
+pub async fn logged<T>(asking: impl Future<Output = T>) -> (T, String) {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_ansi(false)
+        .with_writer({
+            let log = log.clone();
+            move || log.clone()
+        })
+        .finish();
+    let answer = asking.with_subscriber(subscriber).await;
+    let bytes = log.0.lock().unwrap().clone();
+    (answer, String::from_utf8(bytes).unwrap())
+}
+
+/// The fault that a guest commits, as the log names it; the message must have been refused.
+pub async fn fault_of(host: PluginHost, wasm: &[u8]) -> String {
+    let compiled = compiled(&host, wasm).await;
+    let scene = Scene::new(host);
+    scene.install(vec![installed(compiled)]);
+    let (outcome, log) = logged(scene.send("top secret")).await;
+
+    assert_eq!(rejection(outcome).reason, "moderation_unavailable");
+    assert!(!log.contains("secret"), "{log}");
+    fault_in(&log)
+}
+
+pub fn fault_in(log: &str) -> String {
+    let (_, rest) = log.split_once("fault=\"").unwrap_or_else(|| panic!("no fault in: {log}"));
+    rest.split('"').next().unwrap().to_owned()
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn caller() -> Caller {
+    let org = Org {
+        id: OrgId::new(),
+        slug: OrgSlug::parse("acme").unwrap(),
+        name: "Acme".to_owned(),
+        suspended: false,
+        settings: OrgSettings::default(),
+    };
+    let user = User {
+        id: UserId::new(),
+        email: Email::parse("alice@a.example").unwrap(),
+        name: None,
+        picture: None,
+        first_seen_at: None,
+        last_seen_at: None,
+    };
+    Caller {
+        org: Arc::new(org),
+        user: Arc::new(user),
+        kind: Kind::Customer,
+        admin: false,
+        issued_at: OffsetDateTime::UNIX_EPOCH,
+        expires_at: OffsetDateTime::UNIX_EPOCH,
+    }
+}
