@@ -1,6 +1,6 @@
 //! The one error type that services return.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use crate::domain::{InvalidField, Rejection};
 
@@ -22,12 +22,16 @@ pub enum Error {
     #[error("{0}")]
     Forbidden(String),
 
+    /// A browser's page asks that does not belong to the org; it may not read the answer.
+    #[error("this page's origin is not one that the org names in its setting `origins`")]
+    OriginRefused,
+
     #[error("this org is suspended")]
     OrgSuspended,
 
     /// It does not exist, or the caller may not know that it does.
     #[error("{0} does not exist")]
-    NotFound(&'static str),
+    NotFound(Cow<'static, str>),
 
     /// The request cannot be read at all: broken JSON, a missing header, a wrong type.
     #[error("{0}")]
@@ -74,7 +78,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unauthorized(_) => "unauthorized",
-            Self::Forbidden(_) => "forbidden",
+            Self::Forbidden(_) | Self::OriginRefused => "forbidden",
             Self::OrgSuspended => "org_suspended",
             Self::NotFound(_) => "not_found",
             Self::Malformed(_) | Self::Invalid(_) => "invalid",

@@ -6,7 +6,6 @@ mod limits;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-use axum::Router;
 use socketioxide::SocketIo;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
@@ -64,9 +63,8 @@ impl Server {
         let (layer, io) = socket_layer(settings);
         let sockets =
             Sockets::open(io, services.clone(), transports.clone(), limits::sockets(settings));
-        let router: Router = http::router(services.clone(), limits::http(settings, secrets))
-            .layer(layer)
-            .layer(http::cors(services.clone()));
+        let router = http::router(services.clone(), limits::http(settings, secrets)).layer(layer);
+        let router = http::with_cors(router, services.clone());
         let listen = settings.server.listen;
         let listener =
             TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
@@ -119,10 +117,10 @@ fn socket_layer(settings: &Settings) -> (socketioxide::layer::SocketIoLayer, Soc
         .ping_interval(limits.ping_interval)
         .ping_timeout(limits.ping_timeout)
         .with_parser(
-            // No event of ours carries bytes.
+            // No event of ours carries bytes; one that does is refused when it is whole.
             socketioxide::ParserConfig::common()
-                .max_incoming_binaries(0)
-                .max_incoming_binary_buf_size(0),
+                .max_incoming_binaries(10)
+                .max_incoming_binary_buf_size(limits.max_packet_bytes),
         )
         .build_layer()
 }

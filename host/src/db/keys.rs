@@ -145,19 +145,16 @@ pub async fn replace_jwks(
     .map(drop)
 }
 
-/// How many orgs hold this key material, of their own or behind a JWKS address.
-pub async fn count_holders(db: &Db, fingerprint: &Fingerprint) -> Result<i64, DbError> {
+/// The orgs that hold this key material, of their own or behind a JWKS address.
+pub async fn list_holders(db: &Db, fingerprint: &Fingerprint) -> Result<Vec<OrgId>, DbError> {
     sqlx::query_scalar!(
         r#"
-        select count(*) as "count!"
-        from (
-            select org_id from org_keys where fingerprint = $1
-            union
-            select org_id from jwks_keys where fingerprint = $1
-        ) as holders
+        select org_id as "org_id!: OrgId" from org_keys where fingerprint = $1
+        union
+        select org_id from jwks_keys where fingerprint = $1
         "#,
         &fingerprint[..],
     )
-    .fetch_one(&db.pool)
+    .fetch_all(&db.pool)
     .await
 }

@@ -50,7 +50,10 @@ pub async fn mark(
 /// What marking a whole thread did.
 pub struct ThreadRead {
     pub count: i64,
-    pub up_to_seq: i64,
+    /// All that was received at or below this is read now.
+    pub read_seq: i64,
+    /// The highest of those that were marked; `None` where none was.
+    pub up_to_seq: Option<i64>,
     pub read_at: OffsetDateTime,
     /// The newest of them, oldest first.
     pub newest: Vec<MessageId>,
@@ -91,7 +94,8 @@ pub async fn mark_thread(
         )
         select
             (select count(*) from marked) as "count!",
-            state.given_seq as "up_to_seq!",
+            state.given_seq as "read_seq!",
+            (select max(seq) from marked) as "up_to_seq?",
             date_trunc('milliseconds', now()) as "read_at!",
             array(
                 select id from (

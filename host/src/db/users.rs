@@ -1,5 +1,3 @@
-use std::collections::HashMap;
-
 use time::OffsetDateTime;
 
 use super::{DbError, OrgConn};
@@ -242,7 +240,7 @@ pub async fn rebind(
     sqlx::query_scalar!(
         r#"
         update users
-        set issuer = $3, subject = $4, subject_is_email = false, tokens_valid_from = now()
+        set issuer = $3, subject = $4, subject_is_email = false
         where org_id = $1 and email_key = $2
         returning id as "id: UserId"
         "#,
@@ -274,23 +272,30 @@ pub async fn revoke_tokens(
     .await
 }
 
-/// Since when each of these people's tokens count, where that was ever set.
-pub async fn list_revocations(
+/// Whose tokens count for a person, and since when.
+pub struct Standing {
+    pub id: UserId,
+    pub issuer: Option<String>,
+    pub subject: Option<String>,
+    pub tokens_valid_from: Option<OffsetDateTime>,
+}
+
+pub async fn list_standings(
     conn: &mut OrgConn<'_>,
     ids: &[UserId],
-) -> Result<HashMap<UserId, OffsetDateTime>, DbError> {
-    let rows = sqlx::query!(
+) -> Result<Vec<Standing>, DbError> {
+    sqlx::query_as!(
+        Standing,
         r#"
-        select id as "id: UserId", tokens_valid_from as "since!"
+        select id as "id: UserId", issuer, subject, tokens_valid_from
         from users
-        where org_id = $1 and id = any($2) and tokens_valid_from is not null
+        where org_id = $1 and id = any($2)
         "#,
         conn.org_id as _,
         ids as &[UserId],
     )
     .fetch_all(&mut *conn.conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.since)).collect())
+    .await
 }
 
 pub async fn update_last_seen(

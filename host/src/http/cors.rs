@@ -1,11 +1,31 @@
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::{
+    Router,
+    http::{HeaderName, HeaderValue, Method, header},
+    middleware,
+    response::Response,
+};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::service::Services;
 
+/// Marks an answer that its page may not read: the org names other origins.
+#[derive(Clone, Copy)]
+pub(super) struct OriginRefused;
+
 /// Any page may call with a bearer token; `/admin` answers the origins that orgs name.
 /// Which org's they are is checked with the token. No cookies.
-pub fn layer(services: Services) -> CorsLayer {
+pub fn with_cors(router: Router, services: Services) -> Router {
+    router.layer(layer(services)).layer(middleware::map_response(hide))
+}
+
+async fn hide(mut response: Response) -> Response {
+    if response.extensions().get::<OriginRefused>().is_some() {
+        response.headers_mut().remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+    }
+    response
+}
+
+fn layer(services: Services) -> CorsLayer {
     let origin = AllowOrigin::async_predicate(
         move |origin: HeaderValue, parts: &axum::http::request::Parts| {
             let is_admin = parts.uri.path().starts_with("/admin");

@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use super::cors::OriginRefused;
 use crate::{Error, wire::Problem};
 
 /// [`Error`] as an HTTP response.
@@ -28,6 +29,9 @@ impl IntoResponse for ApiError {
         if matches!(self.0, Error::Unauthorized(_)) {
             let bearer = HeaderValue::from_static("Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
+        }
+        if matches!(self.0, Error::OriginRefused) {
+            response.extensions_mut().insert(OriginRefused);
         }
         response
     }

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use axum::{
     Json,
     extract::{
@@ -176,12 +178,12 @@ pub(super) async fn delete(
 /// What is no id names no message.
 fn message_id(path: Result<Path<String>, PathRejection>) -> Answer<MessageId> {
     let id = path.ok().and_then(|Path(text)| text.parse().ok());
-    id.ok_or(ApiError(Error::NotFound("the message")))
+    id.ok_or(ApiError(Error::NotFound(Cow::Borrowed("the message"))))
 }
 
 fn person(path: Result<Path<String>, PathRejection>) -> Answer<PersonRef> {
     let person = path.ok().and_then(|Path(text)| PersonRef::parse(&text));
-    person.ok_or(ApiError(Error::NotFound("that person")))
+    person.ok_or(ApiError(Error::NotFound(Cow::Borrowed("that person"))))
 }
 
 pub(super) fn readable<T>(query: Result<Query<T>, QueryRejection>) -> Answer<T> {

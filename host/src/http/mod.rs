@@ -11,7 +11,7 @@ mod operator;
 mod page;
 mod plugins;
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -24,7 +24,7 @@ use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{Error, service::Services};
-pub use cors::layer as cors;
+pub use cors::with_cors;
 use error::ApiError;
 
 /// What the transport itself is to do; each field is a setting of the server.
@@ -63,7 +63,7 @@ pub fn router(services: Services, settings: HttpSettings) -> Router {
         .merge(api)
         .merge(upload)
         .route("/health", get(health))
-        .fallback(|| async { ApiError(Error::NotFound("this path")) })
+        .fallback(|| async { ApiError(Error::NotFound(Cow::Borrowed("this path"))) })
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(CatchPanicLayer::custom(error::panicked))
         .with_state(http)

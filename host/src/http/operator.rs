@@ -1,5 +1,7 @@
 //! What operators may do with every org.
 
+use std::borrow::Cow;
+
 use axum::{
     Json,
     extract::{Path, State},
@@ -84,7 +86,7 @@ pub(super) async fn retire_key(
     _: OperatorAccess,
     Path((org, id)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    let id = id.parse().map_err(|_| Error::NotFound("the key"))?;
+    let id = id.parse().map_err(|_| Error::NotFound(Cow::Borrowed("the key")))?;
     http.services.operator.retire_key(&org, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,6 @@
 //! A stored message: seen, edited, deleted.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use serde_json::json;
 use time::OffsetDateTime;
@@ -24,7 +24,7 @@ use crate::{
     plugin::BeforeSend,
 };
 
-const MESSAGE: Error = Error::NotFound("the message");
+const MESSAGE: Error = Error::NotFound(Cow::Borrowed("the message"));
 
 /// What an edit replaces; a field that is `None` stays.
 #[derive(Clone, Debug, Default)]

@@ -92,7 +92,8 @@ impl Services {
         let limits = Arc::new(Limits::default());
         let hooks = Hooks::new(plugin_host.clone());
         let plugins = Plugins::new(db.clone(), plugin_host, hooks);
-        let presence = Presence::new(db.clone(), events.clone(), settings.presence_grace);
+        let presence =
+            Presence::new(db.clone(), people.clone(), events.clone(), settings.presence_grace);
         let (writer, task) = Writer::start(db.clone(), events.clone(), settings.writer);
         let verifier = Verifier::new(settings.verifier);
         let services = Self {

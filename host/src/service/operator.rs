@@ -1,6 +1,8 @@
 //! What operators do: orgs, their keys, and who their people are. The command line and
 //! `/admin/orgs` call the same methods.
 
+use std::borrow::Cow;
+
 use serde_json::{Value as Json, json};
 use time::OffsetDateTime;
 
@@ -11,8 +13,6 @@ use crate::{
     db::{self, Db, OrgTx, keys, orgs, orgs::OrgRow, users},
     domain::{Email, InvalidField, KeyId, KeyKind, Org, OrgId, OrgKey, OrgSlug},
 };
-
-const ORG: Error = Error::NotFound("the org");
 
 /// An org as its operator sees it.
 pub struct OrgEntry {
@@ -67,7 +67,7 @@ impl Operator {
     }
 
     pub async fn load_org(&self, slug: &str) -> Result<OrgEntry> {
-        let row = orgs::find_by_slug(&self.db, slug).await?.ok_or(ORG)?;
+        let row = self.row(slug).await?;
         self.entry(row)
     }
 
@@ -101,6 +101,12 @@ impl Operator {
         let mut tx = self.db.begin(org.org.id).await?;
         keys::insert(&mut tx.conn(), &key).await?;
         self.commit(tx).await?;
+        // Whoever holds the same key must see that it is shared now.
+        for holder in keys::list_holders(&self.db, &key.fingerprint).await? {
+            if holder != org.org.id {
+                self.commit(self.db.begin(holder).await?).await?;
+            }
+        }
         Ok(key)
     }
 
@@ -114,7 +120,9 @@ impl Operator {
     pub async fn retire_key(&self, slug: &str, id: KeyId) -> Result<()> {
         let mut tx = self.begin(slug).await?;
         if !keys::retire(&mut tx.conn(), id).await? {
-            return Err(Error::NotFound("a key of that id that has not been retired"));
+            return Err(Error::NotFound(Cow::Borrowed(
+                "a key of that id that has not been retired",
+            )));
         }
         self.commit(tx).await
     }
@@ -135,7 +143,7 @@ impl Operator {
             Err(error) if db::violates(&error, users::SUBJECT_KEY) => {
                 return Err(Error::Conflict("that subject is bound to another e-mail".into()));
             }
-            done => done?.ok_or(Error::NotFound("a person with that e-mail"))?,
+            done => done?.ok_or(Error::NotFound(Cow::Borrowed("a person with that e-mail")))?,
         };
         self.commit(tx).await
     }
@@ -148,7 +156,7 @@ impl Operator {
             Some(email) => {
                 users::revoke_tokens(&mut tx.conn(), email)
                     .await?
-                    .ok_or(Error::NotFound("a person with that e-mail"))?;
+                    .ok_or(Error::NotFound(Cow::Borrowed("a person with that e-mail")))?;
             }
         }
         self.commit(tx).await
@@ -173,8 +181,13 @@ impl Operator {
     }
 
     async fn begin(&self, slug: &str) -> Result<OrgTx> {
-        let row = orgs::find_by_slug(&self.db, slug).await?.ok_or(ORG)?;
+        let row = self.row(slug).await?;
         Ok(self.db.begin(row.id).await?)
+    }
+
+    async fn row(&self, slug: &str) -> Result<OrgRow> {
+        let row = orgs::find_by_slug(&self.db, slug).await?;
+        row.ok_or_else(|| Error::NotFound(format!("the org {slug}").into()))
     }
 
     /// Commits a change of an org and tells every server; this one goes by it at once.

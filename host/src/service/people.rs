@@ -1,6 +1,6 @@
 //! People by id and by e-mail, kept at hand.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use moka::sync::Cache;
 
@@ -74,10 +74,10 @@ impl People {
     pub async fn recipient(&self, org: &Org, email: &Email) -> Result<Arc<User>> {
         if let Some(user) = self.find_by_email(org.id, email).await? {
             let known = user.first_seen_at.is_some() || org.settings.recipients == Recipients::Any;
-            return known.then_some(user).ok_or(Error::NotFound("the recipient"));
+            return known.then_some(user).ok_or(Error::NotFound(Cow::Borrowed("the recipient")));
         }
         if org.settings.recipients == Recipients::Known {
-            return Err(Error::NotFound("the recipient"));
+            return Err(Error::NotFound(Cow::Borrowed("the recipient")));
         }
         let mut handle = self.db.org(org.id).await?;
         let user = users::insert_waiting(&mut handle.conn(), email).await?;

@@ -1,6 +1,6 @@
 //! An org's plugins: uploaded, configured, switched on and off.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use moka::future::Cache;
 use serde_json::Value as Json;
@@ -16,7 +16,7 @@ use crate::{
     plugin::{BeforeSend, CompileError, Compiled, Hooks, Installation, PluginHost},
 };
 
-const PLUGIN: Error = Error::NotFound("the plugin");
+const PLUGIN: Error = Error::NotFound(Cow::Borrowed("the plugin"));
 
 /// A plugin and all that was uploaded under its name.
 pub struct PluginEntry {

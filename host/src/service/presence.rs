@@ -9,6 +9,7 @@ use std::{
 use dashmap::DashMap;
 use time::OffsetDateTime;
 
+use super::people::People;
 use crate::{
     Result,
     db::{Db, threads, users},
@@ -42,6 +43,7 @@ pub struct OnlineUser {
 #[derive(Clone, Debug)]
 pub struct Presence {
     db: Db,
+    people: People,
     events: Events,
     /// How long somebody whose last socket went stays online: a page reload is no farewell.
     grace: Duration,
@@ -52,8 +54,8 @@ impl Presence {
     /// The most people that one answer lists.
     pub const PAGE: usize = 1000;
 
-    pub fn new(db: Db, events: Events, grace: Duration) -> Self {
-        Self { db, events, grace, orgs: Arc::default() }
+    pub fn new(db: Db, people: People, events: Events, grace: Duration) -> Self {
+        Self { db, people, events, grace, orgs: Arc::default() }
     }
 
     /// One more socket of a person.
@@ -113,6 +115,7 @@ impl Presence {
         if let Err(error) = self.store_last_seen(org_id, user.id, last_seen).await {
             tracing::warn!(%error, org.id = %org_id, "last seen could not be stored");
         }
+        self.people.forget(org_id, user.id);
         if let Some(audience) = self.audience(&caller.org, user.id).await {
             self.events.publish_lossy(Event::Offline { org_id, user, last_seen, audience });
         }

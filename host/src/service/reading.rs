@@ -93,14 +93,15 @@ impl Reading {
         let Some(read) = reading::mark_thread(conn, me, thread_id, named).await? else {
             return Ok(nothing);
         };
-        reading::update_read_seq(conn, me, thread_id, read.up_to_seq).await?;
+        reading::update_read_seq(conn, me, thread_id, read.read_seq).await?;
+        let up_to_seq = read.up_to_seq.unwrap_or(read.read_seq);
         if read.count > 0 {
             reading::subtract_unread(conn, me, &[(thread_id, read.count)]).await?;
             let detail = |peer: UserId| {
                 json!({
                     "by": me,
                     "peerId": peer,
-                    "upToSeq": read.up_to_seq,
+                    "upToSeq": up_to_seq,
                     "count": read.count,
                     "readAt": read.read_at.unix_timestamp_nanos() / 1_000_000,
                 })
@@ -119,7 +120,7 @@ impl Reading {
                     reader: caller.user.clone(),
                     peer,
                     ids: read.newest,
-                    up_to_seq: read.up_to_seq,
+                    up_to_seq,
                     count: read.count,
                     read_at: read.read_at,
                 })

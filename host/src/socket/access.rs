@@ -112,5 +112,5 @@ fn require_origin(socket: &Socket, org: &Org) -> Result<()> {
     if named.is_empty() || origin.is_none_or(|origin| is_named(origin.as_bytes())) {
         return Ok(());
     }
-    Err(Error::Forbidden("this origin is not one that the org names".into()))
+    Err(Error::OriginRefused)
 }

@@ -45,11 +45,18 @@ pub(super) struct Conn {
 pub(super) struct Pass {
     pub(super) caller: Caller,
     pub(super) key_id: KeyId,
+    pub(super) subject: Arc<str>,
+    pub(super) issuer: Arc<str>,
 }
 
 impl From<&Session> for Pass {
     fn from(session: &Session) -> Self {
-        Self { caller: session.caller.clone(), key_id: session.key_id }
+        Self {
+            caller: session.caller.clone(),
+            key_id: session.key_id,
+            subject: session.subject.clone(),
+            issuer: session.issuer.clone(),
+        }
     }
 }
 

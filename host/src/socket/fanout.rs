@@ -211,6 +211,8 @@ async fn end_sessions(hub: Arc<Hub>, services: Services, org_id: Option<OrgId>) 
                     socket: conn.key,
                     user_id: pass.caller.user.id,
                     key_id: pass.key_id,
+                    subject: pass.subject,
+                    issuer: pass.issuer,
                     issued_at: pass.caller.issued_at,
                 }
             })

@@ -1,6 +1,6 @@
 //! What clients may emit.
 
-use std::{future::Future, sync::Arc};
+use std::{borrow::Cow, future::Future, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -38,7 +38,7 @@ pub(super) fn register(socket: &Socket, conn: &Arc<Conn>, access: &Access) {
     });
     let stranger = conn.clone();
     socket.on_fallback(move |event: Incoming| {
-        let unknown: Result<()> = Err(Error::NotFound("an event of that name"));
+        let unknown: Result<()> = Err(Error::NotFound(Cow::Borrowed("an event of that name")));
         stranger.answer("unknown", event.ack, unknown);
         std::future::ready(())
     });
@@ -117,6 +117,9 @@ async fn online_users(
 
 /// `sync {since: cursor | null}`
 async fn sync(services: Services, caller: Caller, data: Json) -> Result<SyncView> {
+    if !matches!(data, Json::Object(_) | Json::Null) {
+        return Err(Error::Malformed("sync takes {since: cursor | null}".into()));
+    }
     let since = match data.get("since") {
         None | Some(Json::Null) => None,
         Some(Json::String(cursor)) => Some(cursor.clone()),

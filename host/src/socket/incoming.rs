@@ -35,6 +35,9 @@ impl FromMessage<LocalAdapter> for Incoming {
         mut value: Value,
         ack: Option<i64>,
     ) -> Result<Self, Infallible> {
+        if !matches!(value, Value::Str(_, None)) {
+            return Ok(Self { data: None, ack });
+        }
         let Ok(TryData(data)) = TryData::<Json>::from_message_parts(&socket, &mut value, &ack);
         let data = match data {
             Ok(data) => Some(data),

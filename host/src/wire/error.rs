@@ -93,7 +93,7 @@ fn fields_of(error: &Error) -> Vec<FieldView> {
 fn status_of(error: &Error) -> (u16, &'static str) {
     match error {
         Error::Unauthorized(_) => (401, "Not signed in"),
-        Error::Forbidden(_) => (403, "Not allowed"),
+        Error::Forbidden(_) | Error::OriginRefused => (403, "Not allowed"),
         Error::OrgSuspended => (403, "Org suspended"),
         Error::NotFound(_) => (404, "Not found"),
         Error::Malformed(_) => (400, "Unreadable request"),

@@ -211,8 +211,8 @@ pub enum MarkTarget {
 impl MarkTarget {
     pub fn parse(value: Json) -> Result<Self> {
         let mut object = Object::new(value)?;
-        if let Some(id) = object.take("messageId") {
-            return parse_ids(&Json::Array(vec![id])).map(Self::Ids);
+        if let Some(id) = object.text("messageId") {
+            return Ok(Self::Ids(id.parse().into_iter().collect()));
         }
         if let Some(ids) = object.take("ids") {
             return parse_ids(&ids).map(Self::Ids);

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { after, describe, test } from 'node:test';
+
+import { startServer } from './harness/server.mjs';
+import { MESSAGES } from './harness/user.mjs';
+
+const server = await startServer();
+after(() => server.stop());
+
+describe('A browser', () => {
+  const origin = 'https://app.example';
+  const headers = {
+    origin,
+    'access-control-request-method': 'PATCH',
+    'access-control-request-headers': 'orgid, authorization, content-type, idempotency-key',
+  };
+  const listed = (answer, name) =>
+    (answer.headers.get(name) ?? '').split(',').map((word) => word.trim().toLowerCase());
+  const admits = (answer) => ['*', origin].includes(answer.headers.get('access-control-allow-origin'));
+
+  test('may call from any origin, without cookies', async () => {
+    const [alice] = await server.people('alice', 'bob');
+
+    const preflight = await server.request(MESSAGES, { method: 'OPTIONS', headers });
+    const answer = await alice.get(`${MESSAGES}/threads`, { origin });
+
+    assert.ok(preflight.status === 200 || preflight.status === 204, String(preflight.status));
+    assert.ok(admits(preflight));
+    for (const method of ['get', 'post', 'patch', 'delete']) {
+      assert.ok(listed(preflight, 'access-control-allow-methods').includes(method), method);
+    }
+    for (const name of ['orgid', 'authorization', 'content-type', 'idempotency-key']) {
+      assert.ok(listed(preflight, 'access-control-allow-headers').includes(name), name);
+    }
+    assert.ok(admits(answer));
+    for (const name of ['link', 'x-next-cursor', 'retry-after']) {
+      assert.ok(listed(answer, 'access-control-expose-headers').includes(name), name);
+    }
+    assert.equal(answer.headers.get('access-control-allow-credentials'), null);
+    assert.equal(answer.headers.get('set-cookie'), null);
+  });
+
+  test('may open a polling socket from any origin', async () => {
+    const answer = await server.request('/socket.io/?EIO=4&transport=polling', { headers: { origin } });
+
+    assert.equal(answer.status, 200);
+    assert.ok(admits(answer));
+  });
+
+  test('may read answers at the origins that an org names, and at no other', async () => {
+    const [alice] = await (await server.org({ origins: [origin] })).people('alice', 'bob');
+
+    const named = await alice.get(`${MESSAGES}/threads`, { origin });
+    const other = await alice.get(`${MESSAGES}/threads`, { origin: 'https://evil.example' });
+
+    assert.ok(admits(named));
+    const allowed = other.headers.get('access-control-allow-origin');
+    assert.ok(allowed !== '*' && allowed !== 'https://evil.example', allowed);
+  });
+
+  test('reaches /admin from named origins only', async () => {
+    const org = await server.org();
+    const admin = await org.admin();
+
+    const unnamed = await admin.get('/admin/settings', { origin });
+    await org.set({ origins: [origin] });
+    const named = await admin.get('/admin/settings', { origin });
+
+    assert.ok(!admits(unnamed));
+    assert.ok(admits(named));
+  });
+});

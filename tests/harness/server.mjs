@@ -1,0 +1,180 @@
+import { execFile, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+import { request } from './http.mjs';
+import { createOrg } from './org.mjs';
+import { within } from './until.mjs';
+
+const BINARY = resolve(process.env.DUOLOGUE_BIN ?? join(import.meta.dirname, '../../target/debug/duologue'));
+const READY = /^duologue is ready on (http:\/\/\S+)$/m;
+
+/** The tests' own environment, without what would steer the server. */
+const cleanEnvironment = () =>
+  Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(DATABASE_URL|DUOLOGUE_|PG)/.test(name)),
+  );
+
+/** Runs one command to its end: `{ code, stdout, stderr }`, with `json` parsed from stdout on demand. */
+export function runBinary(args, env = {}) {
+  return new Promise((done) => {
+    const options = { env: { ...cleanEnvironment(), ...env }, timeout: 30_000 };
+    execFile(BINARY, args, options, (error, stdout, stderr) => {
+      done({
+        code: error ? (error.code ?? error.signal) : 0,
+        stdout,
+        stderr,
+        get json() {
+          return JSON.parse(stdout);
+        },
+      });
+    });
+  });
+}
+
+/** A data directory that the database's user can enter, also where the tests run as root. */
+export function makeDataDir() {
+  const directory = mkdtempSync(join(tmpdir(), 'duologue-'));
+  chmodSync(directory, 0o755);
+  return directory;
+}
+
+/**
+ * A server of its own on a free port. `env` adds to its environment (`DATABASE_URL`);
+ * without that it keeps its Postgres in its own new data directory.
+ */
+export async function startServer({ env = {} } = {}) {
+  const server = new Server(env);
+  try {
+    await server.start();
+  } catch (error) {
+    await server.stop().catch(() => {});
+    throw error;
+  }
+  return server;
+}
+
+class Server {
+  #env;
+  #child = null;
+  #clients = new Set();
+
+  constructor(env) {
+    this.dataDir = makeDataDir();
+    this.operatorToken = randomBytes(24).toString('hex');
+    this.url = null;
+    /** All that the server ever wrote, stdout and stderr. */
+    this.output = '';
+    this.#env = { ...env, DUOLOGUE_OPERATOR_TOKEN: this.operatorToken };
+    process.once('exit', this.#killChild);
+  }
+
+  #killChild = () => this.#child?.kill('SIGKILL');
+
+  async start() {
+    if (!existsSync(BINARY)) {
+      throw new Error(`${BINARY} does not exist: build it, or set DUOLOGUE_BIN`);
+    }
+    const args = ['serve', '--listen', '127.0.0.1:0', '--data-dir', this.dataDir];
+    const child = spawn(BINARY, args, {
+      env: { ...cleanEnvironment(), ...this.#env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#child = child;
+    child.exited = new Promise((done) => child.once('exit', (code, signal) => done(code ?? signal)));
+
+    let stdout = '';
+    const ready = new Promise((found, failed) => {
+      child.stdout.on('data', (bytes) => {
+        this.#keep(bytes);
+        stdout += bytes;
+        const url = READY.exec(stdout)?.[1];
+        if (url) found(url);
+      });
+      child.stderr.on('data', (bytes) => this.#keep(bytes));
+      child.exited.then((code) =>
+        failed(new Error(`the server ended (${code}) before it was ready:\n${this.output.slice(-4000)}`)),
+      );
+    });
+    this.url = await within(60_000, 'the ready line of the server', ready);
+  }
+
+  #keep(bytes) {
+    this.output += bytes;
+    if (process.env.DUOLOGUE_TEST_LOG) process.stderr.write(bytes);
+  }
+
+  /** Asks the server to end and answers its exit code. */
+  async terminate() {
+    const child = this.#child;
+    child.kill('SIGTERM');
+    const code = await within(15_000, 'the end of the server after SIGTERM', child.exited);
+    this.#child = null;
+    return code;
+  }
+
+  async kill9() {
+    this.#child.kill('SIGKILL');
+    await this.#child.exited;
+    this.#child = null;
+  }
+
+  /** On the same data directory, at another port: open a new client afterwards. */
+  async restart() {
+    if (this.#child) await this.terminate();
+    await this.start();
+  }
+
+  /** Ends all that a test file started: its clients, the server, the data directory. */
+  async stop() {
+    for (const client of this.#clients) client.close();
+    try {
+      if (this.#child && this.#child.exitCode === null) await this.terminate();
+    } finally {
+      process.off('exit', this.#killChild);
+      this.#killChild();
+      rmSync(this.dataDir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+    }
+  }
+
+  /** So that `stop` closes it. */
+  track(client) {
+    this.#clients.add(client);
+    return client;
+  }
+
+  cli(...args) {
+    return runBinary(args, { ...this.#env, DUOLOGUE_DATA_DIR: this.dataDir });
+  }
+
+  request(path, options) {
+    return request(this.url + path, options);
+  }
+
+  operator(method, path, body) {
+    const headers = { authorization: `Bearer ${this.operatorToken}` };
+    return this.request(path, { method, headers, body });
+  }
+
+  /** A new org with every limit off; `settings` go over that. */
+  org(settings = {}) {
+    return createOrg(this, settings);
+  }
+
+  /** People of an org of their own, each signed in once. */
+  async people(...names) {
+    return (await this.org()).people(...names);
+  }
+
+  /** The process id of the Postgres that this server supervises; null while there is none. */
+  get postgresPid() {
+    const file = join(this.postgresDir, 'postmaster.pid');
+    return existsSync(file) ? Number(readFileSync(file, 'utf8').split('\n')[0]) : null;
+  }
+
+  get postgresDir() {
+    return join(this.dataDir, 'postgres', 'data');
+  }
+}
