@@ -62,7 +62,7 @@ impl Server {
         let transports = Transports::default();
         let (layer, io) = socket_layer(settings);
         let sockets =
-            Sockets::open(io, services.clone(), transports.clone(), limits::sockets(settings));
+            Sockets::open(&io, services.clone(), transports.clone(), limits::sockets(settings));
         let router = http::router(services.clone(), limits::http(settings, secrets)).layer(layer);
         let router = http::with_cors(router, services.clone());
         let listen = settings.server.listen;

@@ -36,10 +36,10 @@ pub struct Cli {
 struct Shared {
     /// Keep data in this directory, in a Postgres that the server supervises itself
     ///
-    /// Left out: the user's data folder. Not used where DATABASE_URL names a database.
+    /// Left out: the user's data folder. Not used where `DATABASE_URL` names a database.
     #[arg(long, global = true, env = "DUOLOGUE_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Use this Postgres: postgres://user:password@host:5432/database
+    /// Use this Postgres: `postgres://user:password@host:5432/database`
     #[arg(long, global = true, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database_url: Option<String>,
     /// Lay this settings file over the defaults (see `duologue settings`)
@@ -125,7 +125,7 @@ async fn run(cli: Cli) -> Result<(), CliError> {
     let settings = cli.shared.settings()?;
     let database = cli.shared.database();
     match cli.command {
-        Command::Serve(args) => serve::run(args, database, settings).await,
+        Command::Serve(args) => Box::pin(serve::run(args, database, settings)).await,
         Command::Settings => output::text(crate::settings::DEFAULTS),
         Command::Migrate => {
             let opened = Database::share(&database, &settings).await?;

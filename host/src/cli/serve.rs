@@ -12,7 +12,7 @@ use crate::{
 
 /// Serve REST and Socket.IO until SIGTERM or Ctrl-C.
 ///
-/// Without DATABASE_URL the server supervises a Postgres of its own, whose data lies in
+/// Without `DATABASE_URL` the server supervises a Postgres of its own, whose data lies in
 /// --data-dir.
 #[derive(Args)]
 pub(super) struct ServeArgs {

@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_lifetime_has_a_unit() {
         assert_eq!(parse_ttl("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(parse_ttl("7d"), Ok(Duration::from_secs(7 * 86_400)));
+        assert_eq!(parse_ttl("7d"), Ok(Duration::from_hours(7 * 24)));
         for bad in ["", "7", "h", "-1h", "1w", "99999999999d", "1ä"] {
             assert!(parse_ttl(bad).is_err(), "{bad}");
         }

@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 
 use super::{Db, DbError};
-use crate::domain::{Draft, MessageId, OrgId, ThreadId, UserId};
+use crate::domain::{ClientId, Draft, MessageId, OrgId, ThreadId, UserId};
 
 /// A draft on its way into the database, under the id that it will have.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ impl<'a> Columns<'a> {
             columns.thread_ids.push(draft.thread_id());
             columns.sender_ids.push(draft.sender_id);
             columns.recipient_ids.push(draft.recipient_id);
-            columns.client_ids.push(draft.client_id.as_ref().map(|id| id.as_str()));
+            columns.client_ids.push(draft.client_id.as_ref().map(ClientId::as_str));
             columns.request_hashes.push(&draft.request_hash);
             columns.contents.push(&draft.body.content);
             columns.content_types.push(draft.body.content_type.as_str());

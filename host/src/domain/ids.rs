@@ -50,7 +50,7 @@ macro_rules! id {
 id!(OrgId);
 id!(UserId);
 id!(
-    /// A UUIDv7, given out in the order in which messages are handed to the writer.
+    /// A `UUIDv7`, given out in the order in which messages are handed to the writer.
     MessageId
 );
 id!(

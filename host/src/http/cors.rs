@@ -46,7 +46,7 @@ fn layer(services: Services) -> CorsLayer {
             HeaderName::from_static("x-next-cursor"),
             header::RETRY_AFTER,
         ])
-        .max_age(std::time::Duration::from_secs(600))
+        .max_age(std::time::Duration::from_mins(10))
 }
 
 async fn is_named(services: &Services, origin: &HeaderValue) -> bool {

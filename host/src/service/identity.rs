@@ -47,7 +47,7 @@ impl Identity {
     pub fn new(db: Db, registry: Registry, people: People, verifier: Verifier) -> Self {
         let sessions = Cache::builder()
             .max_capacity(Self::CAPACITY)
-            .time_to_idle(Duration::from_secs(600))
+            .time_to_idle(Duration::from_mins(10))
             .build();
         Self { db, registry, people, verifier: Arc::new(verifier), sessions }
     }
@@ -64,25 +64,20 @@ impl Identity {
             }
             self.sessions.invalidate(&key);
         }
-        let session = Arc::new(self.verify(org, token, now).await?);
+        // Boxed, because the future of a miss is large and a miss is rare.
+        let session = Arc::new(Box::pin(self.verify(org, token, now)).await?);
         self.sessions.insert(key, session.clone());
         Ok(session)
     }
 
     async fn verify(&self, org: Option<&str>, token: &str, now: OffsetDateTime) -> Result<Session> {
-        let claimed;
-        let slug = match org {
-            Some(slug) => slug,
-            None => {
-                claimed = auth::unverified_org(token).ok_or_else(|| {
-                    Error::Malformed("name the org: header orgid, or auth.orgId of a socket".into())
-                })?;
-                &claimed
-            }
-        };
+        let slug = org.map(str::to_owned).or_else(|| auth::unverified_org(token));
+        let slug = slug.ok_or_else(|| {
+            Error::Malformed("name the org: header orgid, or auth.orgId of a socket".into())
+        })?;
         let state = self
             .registry
-            .find(slug)
+            .find(&slug)
             .await?
             .ok_or(Error::Unauthorized("the token is not signed by a key of this org"))?;
         let verified = self.verifier.verify(token, &state.keys, now).await?;

@@ -121,15 +121,15 @@ impl Default for Limits {
         Self {
             people: Buckets::new(),
             sockets: Buckets::new(),
-            sends: Windows::new(Duration::from_secs(60)),
+            sends: Windows::new(Duration::from_mins(1)),
             new_peers: Windows::new(Self::DAY),
         }
     }
 }
 
 impl Limits {
-    const IDLE: Duration = Duration::from_secs(600);
-    pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    const IDLE: Duration = Duration::from_mins(10);
+    pub const DAY: Duration = Duration::from_hours(24);
 
     /// One send or edit of a person.
     pub fn send(&self, user: UserId, limits: &OrgLimits) -> Result<()> {
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_window_holds_over_any_span() {
-        let windows = Windows::new(Duration::from_secs(60));
+        let windows = Windows::new(Duration::from_mins(1));
         let (user, start) = (UserId::new(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
 

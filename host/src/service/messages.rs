@@ -140,10 +140,8 @@ impl Messages {
         let conn = &mut tx.conn();
         let Some(message) = messages::lock(conn, caller.user.id, id).await? else {
             // Hidden by an earlier call: repeated. Never the caller's: unknown.
-            return match messages::is_party(conn, caller.user.id, id).await? {
-                true => Ok(()),
-                false => Err(MESSAGE),
-            };
+            let is_party = messages::is_party(conn, caller.user.id, id).await?;
+            return if is_party { Ok(()) } else { Err(MESSAGE) };
         };
         let is_sender = message.sender_id == caller.user.id;
         let default = if is_sender { DeleteScope::Everyone } else { DeleteScope::Me };

@@ -37,7 +37,7 @@ pub struct People {
 impl People {
     const CAPACITY: u64 = 200_000;
     /// How long a change that another server made may stay unseen.
-    const TTL: Duration = Duration::from_secs(60);
+    const TTL: Duration = Duration::from_mins(1);
 
     pub fn new(db: Db) -> Self {
         Self {

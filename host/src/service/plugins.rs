@@ -54,10 +54,8 @@ impl Plugins {
     const MAX_CONFIG_BYTES: usize = 64 * 1024;
 
     pub fn new(db: Db, host: PluginHost, hooks: Hooks) -> Self {
-        let compiled = Cache::builder()
-            .max_capacity(256)
-            .time_to_idle(Duration::from_secs(24 * 60 * 60))
-            .build();
+        let compiled =
+            Cache::builder().max_capacity(256).time_to_idle(Duration::from_hours(24)).build();
         Self { db, host, hooks, compiled, ready: Cache::builder().max_capacity(100_000).build() }
     }
 
@@ -66,8 +64,8 @@ impl Plugins {
         if self.ready.contains_key(&org_id) {
             return Ok(());
         }
-        self.ready
-            .try_get_with(org_id, self.reload(org_id))
+        // Boxed, because the future of a miss is large and a miss is rare.
+        Box::pin(self.ready.try_get_with(org_id, self.reload(org_id)))
             .await
             .map_err(|error: Arc<Error>| Error::unavailable(error))
     }
@@ -114,7 +112,7 @@ impl Plugins {
             drop(handle);
             self.host.compile(&component).await.map(Arc::new).map_err(refusal)
         });
-        let compiled = match loaded.await {
+        let compiled = match Box::pin(loaded).await {
             Ok(compiled) => Some(compiled),
             Err(error) if matches!(*error, Error::Invalid(_) | Error::Internal(_)) => {
                 tracing::error!(%error, org.id = %org_id, plugin.name = row.name, plugin.version = version, "plugin cannot run");

@@ -49,21 +49,16 @@ impl Registry {
         if let Some(state) = self.by_slug.get(slug).await {
             return Ok(state);
         }
-        self.by_slug
-            .try_get_with_by_ref(slug, async {
-                match orgs::find_by_slug(&self.db, slug).await? {
-                    Some(row) => self.load(row).await.map(|state| Some(Arc::new(state))),
-                    None => Ok(None),
-                }
-            })
+        let load = async {
+            match orgs::find_by_slug(&self.db, slug).await? {
+                Some(row) => self.load(row).await.map(|state| Some(Arc::new(state))),
+                None => Ok(None),
+            }
+        };
+        // Boxed, because the future of a miss is large and a miss is rare.
+        Box::pin(self.by_slug.try_get_with_by_ref(slug, load))
             .await
             .map_err(|error: Arc<Error>| Error::unavailable(error))
-    }
-
-    /// The org if it is at hand, without asking the database.
-    pub fn peek(&self, id: OrgId) -> Option<Arc<OrgState>> {
-        let mut at_hand = self.by_slug.iter().filter_map(|(_, state)| state);
-        at_hand.find(|state| state.org.id == id)
     }
 
     /// Forgets an org that changed; whoever asks next reads it anew.

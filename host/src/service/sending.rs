@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use super::{
-    in_flight::{Claim, InFlight},
+    in_flight::InFlight,
     limits::Limits,
     people::People,
     plugins::Plugins,
@@ -167,29 +167,17 @@ impl Sending {
             request_hash,
         };
         let key = DraftKey { client_id: command.client_id, request_hash };
-        let job = self.job(caller, via, draft, (recipient.clone(), recipient_sees_reply), claim);
-        let pending = self.writer.enqueue(job)?;
-        Ok(Prepared::Queued { pending, caller: caller.clone(), recipient, draft: key })
-    }
-
-    fn job(
-        &self,
-        caller: &Caller,
-        via: Via,
-        draft: Draft,
-        (recipient, recipient_sees_reply): (Arc<User>, bool),
-        claim: Option<Claim>,
-    ) -> Job {
-        Job {
+        let pending = self.writer.enqueue(Job {
             org_id: caller.org.id,
             draft,
             sender: caller.user.clone(),
-            recipient,
+            recipient: recipient.clone(),
             recipient_sees_reply,
             origin: via.socket(),
             notify: caller.org.settings.notification_events == NotificationEvents::All,
             claim,
-        }
+        })?;
+        Ok(Prepared::Queued { pending, caller: caller.clone(), recipient, draft: key })
     }
 
     /// Waits until a prepared send is stored.

@@ -194,9 +194,9 @@ mod tests {
         let (me, other, now) = (UserId::new(), UserId::new(), OffsetDateTime::now_utc());
         let cursor = encode(me, Cursor(7), now);
 
-        assert_eq!(decode(&cursor, me, now - Duration::from_secs(60)), Some(Cursor(7)));
-        assert_eq!(decode(&cursor, other, now - Duration::from_secs(60)), None);
-        assert_eq!(decode(&cursor, me, now + Duration::from_secs(60)), None);
+        assert_eq!(decode(&cursor, me, now - Duration::from_mins(1)), Some(Cursor(7)));
+        assert_eq!(decode(&cursor, other, now - Duration::from_mins(1)), None);
+        assert_eq!(decode(&cursor, me, now + Duration::from_mins(1)), None);
         assert_eq!(decode("abc", me, now), None);
     }
 }

@@ -24,8 +24,8 @@ pub struct Upkeep {
 impl Upkeep {
     /// How long a change may stay unseen whose notice was missed.
     const POLL: Duration = Duration::from_secs(15);
-    const SWEEP: Duration = Duration::from_secs(60);
-    const PRUNE: Duration = Duration::from_secs(60 * 60);
+    const SWEEP: Duration = Duration::from_mins(1);
+    const PRUNE: Duration = Duration::from_hours(1);
     /// Changes removed in one statement.
     const PRUNE_ROWS: i64 = 10_000;
 

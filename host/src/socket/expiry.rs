@@ -14,9 +14,9 @@ use tokio_util::time::DelayQueue;
 use super::{conn::Conn, hub::Hub};
 
 /// How long before a token ends its bearer is told.
-const NOTICE: Duration = Duration::from_secs(60);
+const NOTICE: Duration = Duration::from_mins(1);
 /// How long a CONNECT may take to be answered before its socket is forgotten.
-const OPENING: Duration = Duration::from_secs(60);
+const OPENING: Duration = Duration::from_mins(1);
 
 /// The timer goes by whole milliseconds.
 const ROUNDING: Duration = Duration::from_millis(10);

@@ -221,7 +221,7 @@ async fn end_sessions(hub: Arc<Hub>, services: Services, org_id: Option<OrgId>) 
         // The next poll looks again where the database is away now.
         match services.sessions.ended(&org, &open).await {
             Ok(ended) => {
-                conns.iter().filter(|conn| ended.contains(&conn.key)).for_each(Conn::disconnect)
+                conns.iter().filter(|conn| ended.contains(&conn.key)).for_each(Conn::disconnect);
             }
             Err(error) => tracing::warn!(%error, org.id = %org.id, "sessions could not be checked"),
         }

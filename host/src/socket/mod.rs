@@ -43,7 +43,7 @@ pub struct Sockets {
 impl Sockets {
     /// Opens the namespace. Events are told from [`Sockets::fan_out`] on.
     pub fn open(
-        io: SocketIo,
+        io: &SocketIo,
         services: Services,
         transports: Transports,
         settings: SocketSettings,

@@ -37,13 +37,11 @@ impl Object {
     }
 
     fn text(&mut self, field: &str) -> Option<String> {
-        match self.take(field)? {
-            Json::String(text) => Some(text),
-            _ => {
-                self.fault(field, "must be a string");
-                None
-            }
+        if let Json::String(text) = self.take(field)? {
+            return Some(text);
         }
+        self.fault(field, "must be a string");
+        None
     }
 
     fn refuse_server_owned(&mut self) {
@@ -55,12 +53,9 @@ impl Object {
     }
 
     fn attachments(&mut self) -> Option<Vec<Attachment>> {
-        let items = match self.take("attachments")? {
-            Json::Array(items) => items,
-            _ => {
-                self.fault("attachments", "must be a list");
-                return None;
-            }
+        let Json::Array(items) = self.take("attachments")? else {
+            self.fault("attachments", "must be a list");
+            return None;
         };
         if items.len() > Body::MAX_ATTACHMENTS {
             self.fault("attachments", "may be at most 10");

@@ -105,7 +105,7 @@ pub fn installed(compiled: Arc<Compiled>) -> Installation {
         id: PluginId::new(),
         name: "guest".to_owned(),
         version: compiled.report.sha256.clone(),
-        compiled,
+        compiled: Some(compiled),
         config: BTreeMap::new(),
         on_fault: OnFault::Reject,
     }

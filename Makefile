@@ -1,0 +1,49 @@
+# `make run` and `make test` are all that a fresh machine needs; see README.md.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Tools and binaries that are fetched once and shared by every checkout.
+CACHE := $(if $(filter 0,$(shell id -u)),/var/cache/duologue,$(HOME)/.cache/duologue)
+DENY_VERSION := 0.20.2
+export PATH := $(CACHE)/tools/bin:$(PATH)
+
+.PHONY: help
+help: ## List what can be made
+	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
+
+.PHONY: run
+run: ## Build the server, start it with an org to try, and print what to do next
+	@host/tools/requirements.sh run
+	@echo "Building; the first time takes a few minutes."
+	@cargo build
+	@bin=$$(host/tools/postgres-binaries.sh $(CACHE)/postgres) && \
+	  PG_BIN_DIR=$$bin exec target/debug/duologue serve --demo $(ARGS)
+
+.PHONY: test
+test: check unit guests e2e ## Install what the tests need and run all of them
+
+.PHONY: check
+check: ## Formatting, lints, and what the dependencies may be
+	@host/tools/requirements.sh test
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	@cargo deny --version >/dev/null 2>&1 || \
+	  cargo install cargo-deny --version $(DENY_VERSION) --locked --debug --root $(CACHE)/tools
+	cargo deny check bans licenses sources
+
+.PHONY: guests
+guests: ## Build the sample plugins, and run their own tests
+	plugins/build.sh
+	cd plugins/word-filter && cargo test
+
+.PHONY: unit
+unit: guests ## Unit and integration tests, on a Postgres of their own
+	@bin=$$(host/tools/postgres-binaries.sh $(CACHE)/postgres) && PG_BIN_DIR=$$bin cargo test
+
+.PHONY: e2e
+e2e: guests ## End to end: the built server, the official socket.io-client
+	@host/tools/requirements.sh test
+	cargo build
+	cd tests && npm ci --no-audit --no-fund
+	@bin=$$(host/tools/postgres-binaries.sh $(CACHE)/postgres) && cd tests && PG_BIN_DIR=$$bin npm test
