@@ -60,6 +60,8 @@ create table users (
     subject            text,
     -- The subject was taken from the e-mail, for want of a `sub`.
     subject_is_email   boolean     not null default false,
+    -- When the token was issued that gave the e-mail: an older one does not take it back.
+    email_as_of        timestamptz,
     kind               text        not null default 'customer' check (kind in ('customer', 'staff')),
     name               text,
     picture            text,

@@ -18,8 +18,8 @@ pub struct Exchange {
     pub message: Arc<Message>,
     pub sender: Arc<User>,
     pub recipient: Arc<User>,
-    /// Whether the recipient may see what the message replies to.
-    pub recipient_sees_reply: bool,
+    /// What the message replies to, as the recipient sees it.
+    pub recipient_reply_to: Option<MessageId>,
 }
 
 /// Who hears of somebody's coming and going.
@@ -27,6 +27,14 @@ pub struct Exchange {
 pub enum Audience {
     Org,
     People(Vec<UserId>),
+}
+
+/// A message that was read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadMessage {
+    pub id: MessageId,
+    /// Whether its sender can still see it.
+    pub sender_sees: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -54,15 +62,15 @@ pub enum Event {
         org_id: OrgId,
         reader: Arc<User>,
         sender: Arc<User>,
-        ids: Vec<MessageId>,
+        messages: Vec<ReadMessage>,
         read_at: OffsetDateTime,
     },
-    /// A whole thread was read; `ids` names the newest, at most 500.
+    /// A whole thread was read; `messages` names the newest, at most 500.
     ThreadRead {
         org_id: OrgId,
         reader: Arc<User>,
         peer: Arc<User>,
-        ids: Vec<MessageId>,
+        messages: Vec<ReadMessage>,
         up_to_seq: i64,
         count: i64,
         read_at: OffsetDateTime,

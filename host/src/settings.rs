@@ -62,6 +62,7 @@ pub struct Server {
 #[serde(deny_unknown_fields)]
 pub struct Database {
     pub connections: u32,
+    pub connections_per_org: usize,
     #[serde(rename = "acquire_ms", deserialize_with = "millis")]
     pub acquire: Duration,
     #[serde(rename = "statement_ms", deserialize_with = "millis")]

@@ -8,13 +8,15 @@ import { request } from './http.mjs';
 import { createOrg } from './org.mjs';
 import { within } from './until.mjs';
 
-const BINARY = resolve(process.env.DUOLOGUE_BIN ?? join(import.meta.dirname, '../../target/debug/duologue'));
+export const BINARY = resolve(
+  process.env.DUOLOGUE_BIN ?? join(import.meta.dirname, '../../target/debug/duologue'),
+);
 const READY = /^duologue is ready on (http:\/\/\S+)$/m;
 
 /** The tests' own environment, without what would steer the server. */
-const cleanEnvironment = () =>
+export const cleanEnvironment = () =>
   Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^(DATABASE_URL|DUOLOGUE_|PG)/.test(name)),
+    Object.entries(process.env).filter(([name]) => !/^(DATABASE_URL|DUOLOGUE_|PG(?!_BIN_DIR))/.test(name)),
   );
 
 /** Runs one command to its end: `{ code, stdout, stderr }`, with `json` parsed from stdout on demand. */
@@ -43,10 +45,10 @@ export function makeDataDir() {
 
 /**
  * A server of its own on a free port. `env` adds to its environment (`DATABASE_URL`);
- * without that it keeps its Postgres in its own new data directory.
+ * without that it keeps its Postgres in its own new data directory. `args` go to `serve`.
  */
-export async function startServer({ env = {} } = {}) {
-  const server = new Server(env);
+export async function startServer({ env = {}, args = [] } = {}) {
+  const server = new Server(env, args);
   try {
     await server.start();
   } catch (error) {
@@ -58,10 +60,12 @@ export async function startServer({ env = {} } = {}) {
 
 class Server {
   #env;
+  #args;
   #child = null;
   #clients = new Set();
 
-  constructor(env) {
+  constructor(env, args) {
+    this.#args = args;
     this.dataDir = makeDataDir();
     this.operatorToken = randomBytes(24).toString('hex');
     this.url = null;
@@ -77,7 +81,7 @@ class Server {
     if (!existsSync(BINARY)) {
       throw new Error(`${BINARY} does not exist: build it, or set DUOLOGUE_BIN`);
     }
-    const args = ['serve', '--listen', '127.0.0.1:0', '--data-dir', this.dataDir];
+    const args = ['serve', '--listen', '127.0.0.1:0', '--data-dir', this.dataDir, ...this.#args];
     const child = spawn(BINARY, args, {
       env: { ...cleanEnvironment(), ...this.#env },
       stdio: ['ignore', 'pipe', 'pipe'],

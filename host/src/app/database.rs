@@ -75,12 +75,20 @@ impl Database {
     }
 }
 
+/// Where `make run` puts a Postgres that it had to fetch.
+fn fetched() -> Vec<PathBuf> {
+    let own = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let caches = [Some(PathBuf::from("/var/cache")), own];
+    caches.into_iter().flatten().map(|cache| cache.join("duologue/postgres")).collect()
+}
+
 /// The URL of the cluster in that directory, and the Postgres where it was started here.
 fn start(directory: PathBuf, share: bool) -> Result<(String, Option<Embedded>), EmbeddedError> {
     if share && let Some(running) = Embedded::running(&directory) {
         return Ok((running.url("postgres"), None));
     }
     let mut options = Options::new(directory);
+    options.binaries = fetched();
     options.notify = |notice| tracing::warn!(%notice, "embedded Postgres");
     let embedded = Embedded::start(&options)?;
     Ok((embedded.url("postgres"), Some(embedded)))

@@ -17,6 +17,7 @@ pub(super) fn pool(settings: &Settings) -> PoolLimits {
     let database = &settings.database;
     PoolLimits {
         connections: database.connections,
+        connections_per_org: database.connections_per_org.max(1),
         acquire: database.acquire,
         statement: database.statement,
     }

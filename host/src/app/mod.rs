@@ -4,10 +4,10 @@ mod accept;
 mod database;
 mod limits;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use socketioxide::SocketIo;
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
     db::Db,
@@ -36,6 +36,8 @@ pub struct Server {
     pub address: SocketAddr,
     pub services: Services,
     sockets: Sockets,
+    transports: Transports,
+    patience: Duration,
     stop: watch::Sender<bool>,
     accepting: JoinHandle<()>,
     upkeep: JoinHandle<()>,
@@ -53,8 +55,19 @@ pub struct Secrets {
 }
 
 impl Server {
-    /// Starts serving a database whose schema is up to date.
-    pub async fn start(db: Db, settings: &Settings, secrets: &Secrets) -> Result<Self, StartError> {
+    /// Takes the address before anything else is started.
+    pub async fn listen(settings: &Settings) -> Result<TcpListener, StartError> {
+        let address = settings.server.listen;
+        TcpListener::bind(address).await.map_err(|error| StartError::Listen(address, error))
+    }
+
+    /// Starts serving a database whose schema is up to date, on the runtime that it is called in.
+    pub fn start(
+        listener: TcpListener,
+        db: Db,
+        settings: &Settings,
+        secrets: &Secrets,
+    ) -> Result<Self, StartError> {
         let host = PluginHost::new(limits::plugins(settings), secrets.compiler.clone())
             .map_err(StartError::Plugins)?;
         let (events, told) = Events::channel();
@@ -65,20 +78,22 @@ impl Server {
             Sockets::open(&io, services.clone(), transports.clone(), limits::sockets(settings));
         let router = http::router(services.clone(), limits::http(settings, secrets)).layer(layer);
         let router = http::with_cors(router, services.clone());
-        let listen = settings.server.listen;
-        let listener =
-            TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
-        let address = listener.local_addr().map_err(|error| StartError::Listen(listen, error))?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| StartError::Listen(settings.server.listen, error))?;
         let (stop, stopping) = watch::channel(false);
         let limits =
             accept::AcceptLimits { header: settings.http.header, stop: settings.server.stop };
-        let accepting = tokio::spawn(accept::serve(listener, router, transports, limits, stopping));
+        let accepting =
+            tokio::spawn(accept::serve(listener, router, transports.clone(), limits, stopping));
         Ok(Self {
             address,
             fan_out: tokio::spawn(sockets.clone().fan_out(told)),
             upkeep: tokio::spawn(Upkeep::new(services.clone(), events).run()),
             services,
             sockets,
+            transports,
+            patience: settings.server.stop,
             stop,
             accepting,
             writer,
@@ -86,23 +101,24 @@ impl Server {
     }
 
     /// Stops: no new connections, sockets closed, requests under way finished, all that was
-    /// accepted stored.
+    /// accepted stored. Takes little more than the setting `server.stop_ms`, whatever clients do.
     pub async fn stop(self) {
-        let Self { services, sockets, stop, accepting, upkeep, fan_out, writer, .. } = self;
-        let _ = stop.send(true);
-        sockets.close().await;
-        let _ = accepting.await;
-        upkeep.abort();
-        let _ = upkeep.await;
-        // The fan-out holds services too, and with them the writer's queue.
-        fan_out.abort();
-        let _ = fan_out.await;
-        drop(sockets);
-        let db = services.db.clone();
-        drop(services);
+        let _ = self.stop.send(true);
+        // A client that does not read would hold this up for ever.
+        let _ = timeout(self.patience / 4, self.sockets.close()).await;
+        self.transports.cut_all();
+        let _ = self.accepting.await;
+        // These hold services too, and with them the writer's queue.
+        for task in [self.upkeep, self.fan_out] {
+            task.abort();
+            let _ = task.await;
+        }
+        drop(self.sockets);
+        let db = self.services.db.clone();
+        drop(self.services);
         // The socket layer's handlers may hold the writer's queue a little longer.
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), writer).await;
-        db.close().await;
+        let _ = timeout(self.patience / 8, self.writer).await;
+        let _ = timeout(self.patience / 8, db.close()).await;
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) async fn prepare(operator: &Operator, address: SocketAddr) -> Result<
     let message = json!({ "to": "bob@demo.example", "content": "Hello Bob" });
     output::text(&format!(
         r"
+Open {url}/ to see that the server is up.
+
 An org `demo` is ready, with three people whose tokens count for a day. In another shell:
 
   export URL={url}
@@ -54,7 +56,7 @@ Then let a plugin decide what passes:
 
   plugins/build.sh
   curl -s -X PUT $URL/admin/plugins/word-filter -H orgid:demo -H 'Authorization: Bearer '$ADMIN \
-    --data-binary @plugins/word-filter/target/wasm32-unknown-unknown/release/word_filter.wasm
+    --data-binary @plugins/word-filter/target/wasm32-unknown-unknown/release/word-filter.wasm
   curl -s -X PUT $URL/admin/plugins/word-filter/config -H orgid:demo -H 'Authorization: Bearer '$ADMIN \
     -H Content-Type:application/json -d '{config}'
   curl -s -X POST $URL/admin/plugins/word-filter/activate -H orgid:demo -H 'Authorization: Bearer '$ADMIN

@@ -43,6 +43,7 @@ pub(super) async fn run(
     // From here on a signal is a wish to stop, also while the database starts.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let listener = Server::listen(&settings).await?;
     let opened = tokio::select! {
         opened = Database::serve(&database, &settings) => opened?,
         _ = interrupt.recv() => return Ok(()),
@@ -51,7 +52,7 @@ pub(super) async fn run(
     if let Some(pid) = opened.postgres_pid() {
         tracing::info!(postgres.pid = pid, "embedded Postgres is up");
     }
-    let server = Server::start(opened.db.clone(), &settings, &secrets).await?;
+    let server = Server::start(listener, opened.db.clone(), &settings, &secrets)?;
     if args.demo {
         let operator = super::operator(&opened, &settings.org)?;
         demo::prepare(&operator, server.address).await?;

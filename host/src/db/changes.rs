@@ -101,32 +101,75 @@ pub async fn load_extent(conn: &mut OrgConn<'_>, user: UserId) -> Result<Extent,
     Ok(extent.unwrap_or(Extent { position: 0, pruned_position: 0 }))
 }
 
-/// A person's changes above a position, oldest first.
+/// Part of a person's changes.
+pub struct ChangePage {
+    pub changes: Vec<ChangeRow>,
+    /// There are changes beyond these.
+    pub more: bool,
+}
+
+/// A person's changes above a position, oldest first: at most `limit`, and no more once
+/// their messages come to `bytes`.
 pub async fn list(
     conn: &mut OrgConn<'_>,
     user: UserId,
     since: i64,
     limit: i64,
-) -> Result<Vec<ChangeRow>, DbError> {
-    sqlx::query_as!(
-        ChangeRow,
+    bytes: i64,
+) -> Result<ChangePage, DbError> {
+    let rows = sqlx::query!(
         r#"
-        select position, kind, message_id as "message_id: MessageId", detail
-        from changes
-        where org_id = $1 and user_id = $2 and position > $3
+        with next as materialized (
+            select
+                change.position, change.kind, change.message_id, change.detail,
+                case when change.kind in ('message', 'updated')
+                    then octet_length(message.content) + pg_column_size(message.attachments)
+                    else 0
+                end as size
+            from changes as change
+            left join messages as message
+                on message.org_id = change.org_id and message.id = change.message_id
+            where change.org_id = $1 and change.user_id = $2 and change.position > $3
+            order by change.position
+            limit $4::bigint + 1
+        ),
+        measured as (
+            select
+                next.*,
+                sum(size) over (order by position) - size as size_before,
+                row_number() over (order by position) as ord,
+                count(*) over () as found
+            from next
+        )
+        select
+            position as "position!", kind as "kind!",
+            message_id as "message_id?: MessageId", detail as "detail?",
+            found as "found!"
+        from measured
+        where ord <= $4 and (ord = 1 or size_before < $5)
         order by position
-        limit $4
         "#,
         conn.org_id as _,
         user as _,
         since,
         limit,
+        bytes,
     )
     .fetch_all(&mut *conn.conn)
-    .await
+    .await?;
+    let found = rows.first().map_or(0, |row| row.found);
+    let more = usize::try_from(found).is_ok_and(|found| found > rows.len());
+    let changes = rows.into_iter().map(|row| ChangeRow {
+        position: row.position,
+        kind: row.kind,
+        message_id: row.message_id,
+        detail: row.detail,
+    });
+    Ok(ChangePage { changes: changes.collect(), more })
 }
 
 /// Removes changes from before a time, at most `limit`, and remembers how far; how many went.
+/// The rows of `user_states` are locked in the writer's order.
 pub async fn prune(
     conn: &mut OrgConn<'_>,
     before: OffsetDateTime,
@@ -140,16 +183,23 @@ pub async fn prune(
             where org_id = $1 and created_at < $2
             limit $3
         ),
-        reached as (
-            update user_states
-            set pruned_position = greatest(pruned_position, gone.position)
-            from (
+        reached as materialized (
+            select state.user_id, highest.position
+            from user_states as state
+            join (
                 select user_id, max(position) as position
                 from old
                 group by user_id
-                order by user_id
-            ) as gone
-            where user_states.org_id = $1 and user_states.user_id = gone.user_id
+            ) as highest on highest.user_id = state.user_id
+            where state.org_id = $1
+            order by state.user_id
+            for update of state
+        ),
+        pruned as (
+            update user_states
+            set pruned_position = greatest(pruned_position, reached.position)
+            from reached
+            where user_states.org_id = $1 and user_states.user_id = reached.user_id
         ),
         gone as (
             delete from changes

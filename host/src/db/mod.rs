@@ -13,13 +13,16 @@ pub mod reading;
 pub mod threads;
 pub mod users;
 
-use std::{str::FromStr, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
+use dashmap::DashMap;
 use sqlx::{
     PgConnection, PgPool, Postgres, Transaction,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::OrgId;
 
@@ -32,6 +35,8 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 #[derive(Clone, Debug)]
 pub struct PoolLimits {
     pub connections: u32,
+    /// How many of them one org may hold at a time.
+    pub connections_per_org: usize,
     /// How long a request waits for a free connection.
     pub acquire: Duration,
     /// How long one statement may take; Postgres ends it, and so does the client if Postgres hangs.
@@ -41,6 +46,9 @@ pub struct PoolLimits {
 #[derive(Clone, Debug)]
 pub struct Db {
     pool: PgPool,
+    limits: Arc<PoolLimits>,
+    /// How many connections each org holds: none may have them all.
+    shares: Arc<DashMap<OrgId, Arc<Semaphore>>>,
 }
 
 /// A connection bound to one org. Every query function takes one, so that a query
@@ -54,12 +62,14 @@ pub struct OrgConn<'c> {
 pub struct OrgHandle {
     org_id: OrgId,
     conn: PoolConnection<Postgres>,
+    _share: OwnedSemaphorePermit,
 }
 
 /// A transaction of one org. Dropping it without [`OrgTx::commit`] rolls back.
 pub struct OrgTx {
     org_id: OrgId,
     tx: Transaction<'static, Postgres>,
+    _share: OwnedSemaphorePermit,
 }
 
 impl Db {
@@ -79,7 +89,7 @@ impl Db {
             // Costs a round trip for each use; a dead connection shows at its first statement.
             .test_before_acquire(false)
             .connect_lazy_with(options);
-        Ok(Self { pool })
+        Ok(Self { pool, limits: Arc::new(limits.clone()), shares: Arc::default() })
     }
 
     /// Brings the schema up to date. Several servers may call this at once.
@@ -93,11 +103,23 @@ impl Db {
     }
 
     pub async fn org(&self, org_id: OrgId) -> Result<OrgHandle, DbError> {
-        Ok(OrgHandle { org_id, conn: self.pool.acquire().await? })
+        let share = self.share(org_id).await?;
+        Ok(OrgHandle { org_id, conn: self.pool.acquire().await?, _share: share })
     }
 
     pub async fn begin(&self, org_id: OrgId) -> Result<OrgTx, DbError> {
-        Ok(OrgTx { org_id, tx: self.pool.begin().await? })
+        let share = self.share(org_id).await?;
+        Ok(OrgTx { org_id, tx: self.pool.begin().await?, _share: share })
+    }
+
+    /// Waits for one of the org's own places, as long as for a connection.
+    async fn share(&self, org_id: OrgId) -> Result<OwnedSemaphorePermit, DbError> {
+        let most = self.limits.connections_per_org;
+        let share = self.shares.entry(org_id).or_insert_with(|| Arc::new(Semaphore::new(most)));
+        let waiting = share.clone().acquire_owned();
+        drop(share);
+        let place = tokio::time::timeout(self.limits.acquire, waiting).await;
+        place.map_err(|_| DbError::PoolTimedOut)?.map_err(|_| DbError::PoolClosed)
     }
 
     pub async fn close(&self) {

@@ -56,10 +56,20 @@ pub async fn mark_read(
 ) -> Result<u64, DbError> {
     let done = sqlx::query!(
         r#"
+        with unread as materialized (
+            select id
+            from notifications
+            where org_id = $1 and user_id = $2 and read_at is null
+                and ($3::uuid[] is null or id = any($3))
+            order by id
+            for update
+        )
         update notifications
         set read_at = date_trunc('milliseconds', now())
-        where org_id = $1 and user_id = $2 and read_at is null
-            and ($3::uuid[] is null or id = any($3))
+        from unread
+        where notifications.org_id = $1
+            and notifications.user_id = $2
+            and notifications.id = unread.id
         "#,
         conn.org_id as _,
         reader as _,

@@ -11,6 +11,7 @@ pub struct Read {
     pub id: MessageId,
     pub thread_id: ThreadId,
     pub sender_id: UserId,
+    pub hidden_for_sender: bool,
     pub read_at: OffsetDateTime,
 }
 
@@ -37,7 +38,7 @@ pub async fn mark(
         where messages.org_id = $1 and messages.id = unread.id
         returning
             messages.id as "id: MessageId", thread_id as "thread_id: ThreadId",
-            sender_id as "sender_id: UserId", read_at as "read_at!"
+            sender_id as "sender_id: UserId", hidden_for_sender, read_at as "read_at!"
         "#,
         conn.org_id as _,
         reader as _,
@@ -55,8 +56,9 @@ pub struct ThreadRead {
     /// The highest of those that were marked; `None` where none was.
     pub up_to_seq: Option<i64>,
     pub read_at: OffsetDateTime,
-    /// The newest of them, oldest first.
+    /// The newest of them, oldest first, and whether each is hidden for its sender.
     pub newest: Vec<MessageId>,
+    pub newest_hidden: Vec<bool>,
 }
 
 /// Marks all that the reader has received in a thread; `None` where they have no such thread.
@@ -90,19 +92,21 @@ pub async fn mark_thread(
             set read_at = date_trunc('milliseconds', now())
             from unread
             where messages.org_id = $1 and messages.id = unread.id
-            returning messages.id, messages.seq
+            returning messages.id, messages.seq, messages.hidden_for_sender
+        ),
+        newest as (
+            select id, seq, hidden_for_sender
+            from marked
+            order by seq desc
+            limit $4
         )
         select
             (select count(*) from marked) as "count!",
             state.given_seq as "read_seq!",
             (select max(seq) from marked) as "up_to_seq?",
             date_trunc('milliseconds', now()) as "read_at!",
-            array(
-                select id from (
-                    select id, seq from marked order by seq desc limit $4
-                ) as newest
-                order by seq
-            ) as "newest!: Vec<MessageId>"
+            array(select id from newest order by seq) as "newest!: Vec<MessageId>",
+            array(select hidden_for_sender from newest order by seq) as "newest_hidden!"
         from state
         "#,
         conn.org_id as _,

@@ -129,6 +129,20 @@ pub async fn forget_message(
     message_id: MessageId,
     was_unread: bool,
 ) -> Result<(), DbError> {
+    // Locked by a statement of its own: the next one then sees what others have committed.
+    sqlx::query!(
+        r#"
+        select active_id
+        from thread_states
+        where org_id = $1 and user_id = $2 and thread_id = $3
+        for update
+        "#,
+        conn.org_id as _,
+        user as _,
+        thread_id as _,
+    )
+    .fetch_optional(&mut *conn.conn)
+    .await?;
     sqlx::query!(
         r#"
         update thread_states

@@ -15,11 +15,13 @@ pub struct BoundUser {
     pub subject: Option<String>,
     pub subject_is_email: bool,
     pub tokens_valid_from: Option<OffsetDateTime>,
+    pub email_as_of: Option<OffsetDateTime>,
 }
 
 /// What a verified token says of its bearer, beside who they are.
 pub struct Profile<'a> {
     pub email: &'a Email,
+    pub issued_at: OffsetDateTime,
     pub kind: Kind,
     pub name: Option<&'a str>,
     pub picture: Option<&'a str>,
@@ -70,6 +72,7 @@ struct BoundRow {
     subject: Option<String>,
     subject_is_email: bool,
     tokens_valid_from: Option<OffsetDateTime>,
+    email_as_of: Option<OffsetDateTime>,
 }
 
 impl From<BoundRow> for BoundUser {
@@ -87,6 +90,7 @@ impl From<BoundRow> for BoundUser {
             subject: row.subject,
             subject_is_email: row.subject_is_email,
             tokens_valid_from: row.tokens_valid_from,
+            email_as_of: row.email_as_of,
         }
     }
 }
@@ -98,7 +102,7 @@ macro_rules! select_bound {
             r#"
             select
                 id as "id: UserId", email, email_key, name, picture, first_seen_at, last_seen_at,
-                issuer, subject, subject_is_email, tokens_valid_from
+                issuer, subject, subject_is_email, tokens_valid_from, email_as_of
             from users
             where org_id = $1 and (email_key = $2 or (issuer = $3 and subject = $4))
             order by id
@@ -193,8 +197,8 @@ pub async fn upsert_bound(
         r#"
         insert into users as u
             (org_id, id, email, email_key, issuer, subject, subject_is_email,
-             kind, name, picture, zoneinfo, locale, first_seen_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, now())
+             kind, name, picture, zoneinfo, locale, email_as_of, first_seen_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, now())
         on conflict (org_id, id) do update set
             email = excluded.email,
             email_key = excluded.email_key,
@@ -206,6 +210,7 @@ pub async fn upsert_bound(
             picture = coalesce(excluded.picture, u.picture),
             zoneinfo = coalesce(excluded.zoneinfo, u.zoneinfo),
             locale = coalesce(excluded.locale, u.locale),
+            email_as_of = greatest(u.email_as_of, excluded.email_as_of),
             first_seen_at = coalesce(u.first_seen_at, excluded.first_seen_at)
         returning id as "id: UserId", email, email_key, name, picture, first_seen_at, last_seen_at
         "#,
@@ -224,6 +229,7 @@ pub async fn upsert_bound(
         profile.picture,
         profile.zoneinfo,
         profile.locale,
+        profile.issued_at,
     )
     .fetch_one(&mut *conn.conn)
     .await?;

@@ -7,8 +7,9 @@ use axum::{
 
 use super::{Http, error::ApiError};
 use crate::{
-    Error, Result, auth,
+    Error, Result,
     domain::{Caller, Kind},
+    service,
 };
 
 /// Marks the routes under `/client`: staff tokens are refused there.
@@ -98,7 +99,7 @@ impl FromRequestParts<Http> for OperatorAccess {
             )));
         };
         let shown = bearer(&parts.headers)?;
-        if !auth::same_secret(shown.as_bytes(), expected.as_bytes()) {
+        if !service::same_secret(shown.as_bytes(), expected.as_bytes()) {
             return Err(ApiError(Error::Unauthorized("this is not the operator's credential")));
         }
         Ok(Self)

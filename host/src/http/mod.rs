@@ -62,6 +62,7 @@ pub fn router(services: Services, settings: HttpSettings) -> Router {
     Router::new()
         .merge(api)
         .merge(upload)
+        .route("/", get(index))
         .route("/health", get(health))
         .fallback(|| async { ApiError(Error::NotFound(Cow::Borrowed("this path"))) })
         .method_not_allowed_fallback(error::method_not_allowed)
@@ -109,6 +110,21 @@ async fn in_time(State(http): State<Http>, request: Request, next: Next) -> Resp
     tokio::time::timeout(http.settings.patience, next.run(request))
         .await
         .unwrap_or_else(|_| ApiError(Error::Unavailable(None)).into_response())
+}
+
+/// `GET /`: what somebody sees who follows the link that the server prints.
+async fn index() -> &'static str {
+    concat!(
+        "Duologue ",
+        env!("CARGO_PKG_VERSION"),
+        " is up.\n\n",
+        "GET  /health                       whether its database answers\n",
+        "POST /community/messages           send (header orgid, Authorization: Bearer <token>)\n",
+        "GET  /community/messages/threads   the caller's threads\n",
+        "     /community-chat               the Socket.IO namespace\n",
+        "PUT  /admin/plugins/<name>         upload a plugin (role admin)\n\n",
+        "`duologue --help` and the README tell the rest.\n",
+    )
 }
 
 /// `GET /health`: whether the database answers.

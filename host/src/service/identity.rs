@@ -14,7 +14,7 @@ use crate::{
     Error, Result,
     auth::{self, Claims, Verified, Verifier},
     db::{
-        self, Db, keys,
+        self, Db, keys, orgs,
         users::{self, BoundUser, Profile, Subject},
     },
     domain::{Caller, KeyId, User, UserId},
@@ -57,9 +57,7 @@ impl Identity {
         let key = cache_key(org, token);
         let now = OffsetDateTime::now_utc();
         if let Some(session) = self.sessions.get(&key) {
-            let current = self.registry.find(session.caller.org.slug.as_str()).await?;
-            let fresh = current.is_some_and(|state| Arc::ptr_eq(&state, &session.state));
-            if fresh && now < session.caller.expires_at {
+            if now < session.caller.expires_at && self.is_current(&session).await? {
                 return Ok(session);
             }
             self.sessions.invalidate(&key);
@@ -68,6 +66,12 @@ impl Identity {
         let session = Arc::new(Box::pin(self.verify(org, token, now)).await?);
         self.sessions.insert(key, session.clone());
         Ok(session)
+    }
+
+    /// Whether nothing about its org has changed since a session was verified.
+    pub async fn is_current(&self, session: &Session) -> Result<bool> {
+        let current = self.registry.find(session.caller.org.slug.as_str()).await?;
+        Ok(current.is_some_and(|state| Arc::ptr_eq(&state, &session.state)))
     }
 
     async fn verify(&self, org: Option<&str>, token: &str, now: OffsetDateTime) -> Result<Session> {
@@ -129,19 +133,20 @@ impl Identity {
         };
         let mut handle = self.db.org(org_id).await?;
         let known = users::list_candidates(&mut handle.conn(), &subject, &claims.email).await?;
-        if let [known] = &known[..]
-            && is_unchanged(known, &subject, claims)
+        drop(handle);
+        if let Some(known) = known.iter().find(|known| is_bound_to(known, &subject))
+            && (is_outdated(known, claims) || is_unchanged(known, claims))
         {
             not_revoked(known, claims)?;
             return Ok(self.people.remember(org_id, known.user.clone()));
         }
-        drop(handle);
 
         let mut tx = self.db.begin(org_id).await?;
         let candidates = users::lock_candidates(&mut tx.conn(), &subject, &claims.email).await?;
         let id = choose(&candidates, &subject, claims)?;
         let profile = Profile {
             email: &claims.email,
+            issued_at: claims.issued_at,
             kind: claims.kind,
             name: claims.name.as_deref(),
             picture: claims.picture.as_deref(),
@@ -160,8 +165,16 @@ impl Identity {
             }
             bound => bound?,
         };
+        let has_moved = candidates.iter().any(|it| it.user.id == id && it.user.email != user.email);
+        if has_moved {
+            // Other tokens and open sockets of this person speak under the new e-mail now.
+            orgs::touch(&mut tx.conn()).await?;
+        }
         tx.commit().await?;
         self.people.forget(org_id, id);
+        if has_moved {
+            self.registry.forget(org_id).await;
+        }
         Ok(self.people.remember(org_id, user))
     }
 }
@@ -175,10 +188,15 @@ fn cache_key(org: Option<&str>, token: &str) -> [u8; 32] {
         .into()
 }
 
-fn is_unchanged(known: &BoundUser, subject: &Subject<'_>, claims: &Claims) -> bool {
+/// Whether a token names an e-mail that its person has given up since.
+fn is_outdated(known: &BoundUser, claims: &Claims) -> bool {
+    known.user.email != claims.email
+        && known.email_as_of.is_some_and(|as_of| claims.issued_at < as_of)
+}
+
+fn is_unchanged(known: &BoundUser, claims: &Claims) -> bool {
     let says = |claim: &Option<String>, stored: &Option<String>| claim.is_none() || claim == stored;
-    is_bound_to(known, subject)
-        && known.user.first_seen_at.is_some()
+    known.user.first_seen_at.is_some()
         && known.user.email.as_str() == claims.email.as_str()
         && says(&claims.name, &known.user.name)
         && says(&claims.picture, &known.user.picture)

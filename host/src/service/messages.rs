@@ -9,6 +9,7 @@ use super::{
     people::People,
     plugins::Plugins,
     sending::{Letter, Via},
+    writer::Writer,
 };
 use crate::{
     Error, Result,
@@ -39,12 +40,13 @@ pub struct Messages {
     db: Db,
     people: People,
     plugins: Plugins,
+    writer: Writer,
     events: Events,
 }
 
 impl Messages {
-    pub fn new(db: Db, people: People, plugins: Plugins, events: Events) -> Self {
-        Self { db, people, plugins, events }
+    pub fn new(db: Db, people: People, plugins: Plugins, writer: Writer, events: Events) -> Self {
+        Self { db, people, plugins, writer, events }
     }
 
     /// A message as the caller may see it.
@@ -64,14 +66,36 @@ impl Messages {
         id: MessageId,
         edit: EditCommand,
     ) -> Result<Letter> {
-        let before = self.find(caller, id).await?;
-        require_editable(caller, &before.message)?;
+        for _ in 0..Self::EDIT_ATTEMPTS {
+            let before = self.find(caller, id).await?;
+            require_editable(caller, &before.message)?;
+            let body = self.checked(caller, via, &before, edit.clone()).await?;
+            if let Some(exchange) = self.store_edit(caller, &before, &body).await? {
+                let letter = Letter { message: exchange.message.clone(), ..before };
+                self.writer.announced().await;
+                self.events.publish(Event::MessageUpdated(exchange)).await;
+                return Ok(letter);
+            }
+        }
+        Err(Error::Conflict("others are editing this message; try again".into()))
+    }
+
+    /// How often an edit is asked about anew because another one came between.
+    const EDIT_ATTEMPTS: usize = 5;
+
+    /// The message's body with the edit applied, as the org's rules leave it.
+    async fn checked(
+        &self,
+        caller: &Caller,
+        via: Via,
+        before: &Letter,
+        edit: EditCommand,
+    ) -> Result<Body> {
         let previous = &before.message.body;
         let limits = BodyLimits::from(&caller.org.settings);
         let body = edited(previous, edit);
         body.check(&limits)?;
-        let body = self
-            .plugins
+        self.plugins
             .before_send(&BeforeSend {
                 caller,
                 to: &before.recipient.email,
@@ -83,21 +107,25 @@ impl Messages {
                 now: OffsetDateTime::now_utc(),
                 limits: &limits,
             })
-            .await?;
-        let exchange = self.store_edit(caller, &before, &body).await?;
-        let letter = Letter { message: exchange.message.clone(), ..before };
-        self.events.publish(Event::MessageUpdated(exchange)).await;
-        Ok(letter)
+            .await
     }
 
-    async fn store_edit(&self, caller: &Caller, before: &Letter, body: &Body) -> Result<Exchange> {
+    /// `None`: the message was edited while its hooks were asked.
+    async fn store_edit(
+        &self,
+        caller: &Caller,
+        before: &Letter,
+        body: &Body,
+    ) -> Result<Option<Exchange>> {
         let id = before.message.id;
         let mut tx = self.db.begin(caller.org.id).await?;
-        // Hooks took their time: the message may be gone by now.
-        let mut message =
-            messages::lock(&mut tx.conn(), caller.user.id, id).await?.ok_or(MESSAGE)?;
+        let conn = &mut tx.conn();
+        let mut message = messages::lock(conn, caller.user.id, id).await?.ok_or(MESSAGE)?;
         require_editable(caller, &message)?;
-        message.edited_at = Some(messages::update_body(&mut tx.conn(), id, body).await?);
+        if message.body != before.message.body {
+            return Ok(None);
+        }
+        message.edited_at = Some(messages::update_body(conn, id, body).await?);
         message.body = body.clone();
         let told = [message.sender_id, message.recipient_id];
         let told: Vec<NewChange> = told
@@ -111,21 +139,16 @@ impl Messages {
                 unread: 0,
             })
             .collect();
-        changes::insert(&mut tx.conn(), &told).await?;
-        let recipient_sees_reply = match message.reply_to {
-            None => true,
-            Some(reply) => {
-                messages::find(&mut tx.conn(), message.recipient_id, reply).await?.is_some()
-            }
-        };
+        changes::insert(conn, &told).await?;
+        let as_received = messages::find(conn, message.recipient_id, id).await?;
         tx.commit().await?;
-        Ok(Exchange {
+        Ok(Some(Exchange {
             org_id: caller.org.id,
+            recipient_reply_to: as_received.and_then(|message| message.reply_to),
             message: Arc::new(message),
             sender: before.sender.clone(),
             recipient: before.recipient.clone(),
-            recipient_sees_reply,
-        })
+        }))
     }
 
     /// Deletes for everyone or for the caller alone. `None`: a sender's own goes for
@@ -168,6 +191,7 @@ impl Messages {
         let told: Vec<UserId> = told.into_iter().filter(|user| message.visible_to(*user)).collect();
         forget(conn, &message, scope, &told).await?;
         tx.commit().await?;
+        self.writer.announced().await;
         self.announce_deletion(caller, &message, scope, told).await
     }
 

@@ -38,6 +38,8 @@ pub use sync::{Sync, SyncService};
 pub use typing::Typing;
 pub use upkeep::Upkeep;
 pub use writer::{Writer, WriterLimits};
+// For the transports, which know nothing else of `auth`.
+pub use crate::auth::{NewKey, same_secret};
 
 use crate::{
     Error,
@@ -103,15 +105,21 @@ impl Services {
                 people.clone(),
                 plugins.clone(),
                 limits.clone(),
-                writer,
+                writer.clone(),
             ),
-            messages: Messages::new(db.clone(), people.clone(), plugins.clone(), events.clone()),
+            messages: Messages::new(
+                db.clone(),
+                people.clone(),
+                plugins.clone(),
+                writer.clone(),
+                events.clone(),
+            ),
             history: History::new(db.clone(), people.clone(), presence.clone()),
-            reading: Reading::new(db.clone(), people.clone(), events.clone()),
+            reading: Reading::new(db.clone(), people.clone(), writer.clone(), events.clone()),
             sync: SyncService::new(db.clone(), people.clone()),
             notifications: Notifications::new(db.clone(), people.clone()),
             operator: Operator::new(db.clone(), registry.clone()),
-            sessions: Sessions::new(db.clone(), registry.clone()),
+            sessions: Sessions::new(db.clone(), registry.clone(), people.clone()),
             typing: Typing::new(people.clone(), events.clone()),
             presence,
             plugins,

@@ -2,9 +2,11 @@
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
+use dashmap::DashMap;
 use moka::future::Cache;
 use serde_json::Value as Json;
 use time::OffsetDateTime;
+use tokio::sync::Mutex;
 
 use crate::{
     Error, Result,
@@ -46,6 +48,8 @@ pub struct Plugins {
     compiled: Cache<String, Arc<Compiled>>,
     /// The orgs whose plugins are in place.
     ready: Cache<OrgId, ()>,
+    /// One reload of an org at a time: an older one must not overwrite a newer.
+    reloading: Arc<DashMap<OrgId, Arc<Mutex<()>>>>,
 }
 
 impl Plugins {
@@ -56,7 +60,8 @@ impl Plugins {
     pub fn new(db: Db, host: PluginHost, hooks: Hooks) -> Self {
         let compiled =
             Cache::builder().max_capacity(256).time_to_idle(Duration::from_hours(24)).build();
-        Self { db, host, hooks, compiled, ready: Cache::builder().max_capacity(100_000).build() }
+        let ready = Cache::builder().max_capacity(100_000).build();
+        Self { db, host, hooks, compiled, ready, reloading: Arc::default() }
     }
 
     /// Makes sure that an org's plugins are asked before its first message passes.
@@ -78,18 +83,29 @@ impl Plugins {
 
     /// Puts in place what another server, or another command, has changed.
     pub async fn refresh(&self, org_id: OrgId) -> Result<()> {
-        if self.ready.contains_key(&org_id) { self.reload(org_id).await } else { Ok(()) }
+        if !self.ready.contains_key(&org_id) {
+            return Ok(());
+        }
+        let reloaded = self.reload(org_id).await;
+        if reloaded.is_err() {
+            // Nothing passes by what may be old: the next message reloads, or waits.
+            self.ready.invalidate(&org_id).await;
+        }
+        reloaded
     }
 
     /// The same for every org, after notices may have been missed.
     pub async fn refresh_all(&self) -> Result<()> {
+        let mut done = Ok(());
         for (org_id, ()) in &self.ready {
-            self.reload(*org_id).await?;
+            done = self.refresh(*org_id).await.and(done);
         }
-        Ok(())
+        done
     }
 
     async fn reload(&self, org_id: OrgId) -> Result<()> {
+        let turn = self.reloading.entry(org_id).or_default().clone();
+        let _turn = turn.lock().await;
         let mut handle = self.db.org(org_id).await?;
         let active = plugins::list_active(&mut handle.conn()).await?;
         drop(handle);
@@ -284,10 +300,11 @@ fn check_config(config: &Config) -> Result<(), InvalidField> {
 
 fn refusal(error: CompileError) -> Error {
     match error {
-        CompileError::Refused(why) => Error::invalid("plugin", why),
-        CompileError::TooMuch(what) => {
-            Error::invalid("plugin", format!("takes more {what} to compile than this server gives"))
-        }
+        CompileError::Refused(why) => Error::invalid("plugin", format!("is refused: {why}")),
+        CompileError::TooMuch(what) => Error::invalid(
+            "plugin",
+            format!("is refused: it takes more {what} to compile than this server gives"),
+        ),
         CompileError::Broken(source) => Error::internal(source),
     }
 }

@@ -1,7 +1,7 @@
 //! Who is online: sockets counted per person.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -13,7 +13,7 @@ use super::people::People;
 use crate::{
     Result,
     db::{Db, threads, users},
-    domain::{Caller, Org, OrgId, PresenceScope, User, UserId},
+    domain::{Caller, Email, Org, OrgId, PresenceScope, User, UserId},
     events::{Audience, Event, Events},
 };
 
@@ -47,7 +47,7 @@ pub struct Presence {
     events: Events,
     /// How long somebody whose last socket went stays online: a page reload is no farewell.
     grace: Duration,
-    orgs: Arc<DashMap<OrgId, BTreeMap<UserId, Online>>>,
+    orgs: Arc<DashMap<OrgId, HashMap<UserId, Online>>>,
 }
 
 impl Presence {
@@ -146,26 +146,27 @@ impl Presence {
         Ok(threads::list_peers(&mut handle.conn(), user).await?)
     }
 
-    /// Who is online that the caller may see, the caller included, in the order of ids;
-    /// `after` is the last id of the page before.
-    pub async fn list(&self, caller: &Caller, after: Option<UserId>) -> Result<Vec<OnlineUser>> {
-        let seen: Option<Vec<UserId>> = match caller.org.settings.presence {
+    /// Who is online that the caller may see, the caller included, in the order of e-mails;
+    /// `after` is the last one of the page before.
+    pub async fn list(&self, caller: &Caller, after: Option<&Email>) -> Result<Vec<OnlineUser>> {
+        let seen: Option<HashSet<UserId>> = match caller.org.settings.presence {
             PresenceScope::Org => None,
-            PresenceScope::Off => Some(vec![caller.user.id]),
+            PresenceScope::Off => Some([caller.user.id].into()),
             PresenceScope::Peers => {
-                let mut peers = self.peers(caller.org.id, caller.user.id).await?;
-                peers.push(caller.user.id);
-                Some(peers)
+                let peers = self.peers(caller.org.id, caller.user.id).await?;
+                Some(peers.into_iter().chain([caller.user.id]).collect())
             }
         };
         let Some(org) = self.orgs.get(&caller.org.id) else { return Ok(Vec::new()) };
-        let page = org
+        let mut page: Vec<OnlineUser> = org
             .iter()
-            .filter(|(id, _)| after.is_none_or(|after| **id > after))
             .filter(|(id, _)| seen.as_ref().is_none_or(|seen| seen.contains(id)))
-            .take(Self::PAGE)
-            .map(|(_, online)| OnlineUser { user: online.user.clone(), since: online.since });
-        Ok(page.collect())
+            .map(|(_, online)| OnlineUser { user: online.user.clone(), since: online.since })
+            .filter(|online| after.is_none_or(|after| online.user.email.key() > after.key()))
+            .collect();
+        page.sort_by(|one, other| one.user.email.key().cmp(other.user.email.key()));
+        page.truncate(Self::PAGE);
+        Ok(page)
     }
 
     /// What the caller may know of people with whom they have a thread.

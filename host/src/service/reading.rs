@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 use time::OffsetDateTime;
 
-use super::people::{People, PersonRef};
+use super::{
+    people::{People, PersonRef},
+    writer::Writer,
+};
 use crate::{
     Result,
     db::{
@@ -15,7 +18,7 @@ use crate::{
         reading::Read,
     },
     domain::{Caller, MessageId, ThreadId, UserId},
-    events::{Event, Events},
+    events::{Event, Events, ReadMessage},
 };
 
 /// The most messages that one call may name, and that one bulk read names in events.
@@ -32,12 +35,13 @@ pub struct Marked {
 pub struct Reading {
     db: Db,
     people: People,
+    writer: Writer,
     events: Events,
 }
 
 impl Reading {
-    pub fn new(db: Db, people: People, events: Events) -> Self {
-        Self { db, people, events }
+    pub fn new(db: Db, people: People, writer: Writer, events: Events) -> Self {
+        Self { db, people, writer, events }
     }
 
     /// Marks single messages; those that are not the caller's to read are passed over.
@@ -61,22 +65,26 @@ impl Reading {
         let told: Vec<NewChange> = read.iter().flat_map(|one| read_changes(me, one)).collect();
         changes::insert(conn, &told).await?;
         tx.commit().await?;
+        self.writer.announced().await;
         self.announce(caller, &read).await?;
         let ids: Vec<MessageId> = read.iter().map(|one| one.id).collect();
         Ok(Marked { updated: i64::try_from(ids.len()).unwrap_or(i64::MAX), ids })
     }
 
     async fn announce(&self, caller: &Caller, read: &[Read]) -> Result<()> {
-        let mut by_sender: BTreeMap<UserId, (Vec<MessageId>, OffsetDateTime)> = BTreeMap::new();
+        let mut by_sender: BTreeMap<UserId, (Vec<ReadMessage>, OffsetDateTime)> = BTreeMap::new();
         for one in read {
-            by_sender.entry(one.sender_id).or_insert((Vec::new(), one.read_at)).0.push(one.id);
+            let message = ReadMessage { id: one.id, sender_sees: !one.hidden_for_sender };
+            by_sender.entry(one.sender_id).or_insert((Vec::new(), one.read_at)).0.push(message);
         }
-        for (sender, (mut ids, read_at)) in by_sender {
-            ids.sort();
+        for (sender, (mut messages, read_at)) in by_sender {
+            messages.sort_by_key(|message| message.id);
             let sender = self.people.load(caller.org.id, sender).await?;
             let reader = caller.user.clone();
             let org_id = caller.org.id;
-            self.events.publish(Event::MessagesRead { org_id, reader, sender, ids, read_at }).await;
+            self.events
+                .publish(Event::MessagesRead { org_id, reader, sender, messages, read_at })
+                .await;
         }
         Ok(())
     }
@@ -114,12 +122,17 @@ impl Reading {
         }
         tx.commit().await?;
         if read.count > 0 {
+            self.writer.announced().await;
+            let hidden = read.newest_hidden.iter();
+            let named = read.newest.iter().zip(hidden);
+            let messages =
+                named.map(|(id, hidden)| ReadMessage { id: *id, sender_sees: !hidden }).collect();
             self.events
                 .publish(Event::ThreadRead {
                     org_id: caller.org.id,
                     reader: caller.user.clone(),
                     peer,
-                    ids: read.newest,
+                    messages,
                     up_to_seq,
                     count: read.count,
                     read_at: read.read_at,
@@ -130,7 +143,8 @@ impl Reading {
     }
 }
 
-fn read_changes(reader: UserId, read: &Read) -> [NewChange; 2] {
+/// What the reader's own apps, and the sender's where the message is in sight, must learn.
+fn read_changes(reader: UserId, read: &Read) -> impl Iterator<Item = NewChange> {
     let detail = |peer: UserId| {
         json!({
             "by": reader,
@@ -138,10 +152,9 @@ fn read_changes(reader: UserId, read: &Read) -> [NewChange; 2] {
             "readAt": read.read_at.unix_timestamp_nanos() / 1_000_000,
         })
     };
-    [
-        change(reader, "read", Some(read.id), detail(read.sender_id), -1),
-        change(read.sender_id, "read", Some(read.id), detail(reader), 0),
-    ]
+    let told = change(read.sender_id, "read", Some(read.id), detail(reader), 0);
+    let own = change(reader, "read", Some(read.id), detail(read.sender_id), -1);
+    [Some(own), Some(told).filter(|_| !read.hidden_for_sender)].into_iter().flatten()
 }
 
 fn change(

@@ -1,6 +1,12 @@
 //! The orgs at hand: who they are, their settings and their keys.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use moka::future::Cache;
 use serde_json::Value as Json;
@@ -28,6 +34,8 @@ pub struct Registry {
     db: Db,
     defaults: Arc<Json>,
     by_slug: Cache<String, Option<Arc<OrgState>>>,
+    /// Counts changes, so that a read that one overtook is not kept.
+    forgotten: Arc<AtomicU64>,
 }
 
 impl Registry {
@@ -38,7 +46,7 @@ impl Registry {
     pub fn new(db: Db, defaults: &OrgSettings) -> Result<Self> {
         let defaults = serde_json::to_value(defaults).map_err(Error::internal)?;
         let by_slug = Cache::builder().max_capacity(Self::CAPACITY).build();
-        Ok(Self { db, defaults: Arc::new(defaults), by_slug })
+        Ok(Self { db, defaults: Arc::new(defaults), by_slug, forgotten: Arc::default() })
     }
 
     /// The org of that public name, if there is one.
@@ -55,14 +63,21 @@ impl Registry {
                 None => Ok(None),
             }
         };
+        let before = self.forgotten.load(Ordering::Acquire);
         // Boxed, because the future of a miss is large and a miss is rare.
-        Box::pin(self.by_slug.try_get_with_by_ref(slug, load))
+        let found = Box::pin(self.by_slug.try_get_with_by_ref(slug, load))
             .await
-            .map_err(|error: Arc<Error>| Error::unavailable(error))
+            .map_err(|error: Arc<Error>| Error::unavailable(error))?;
+        if self.forgotten.load(Ordering::Acquire) != before {
+            // What was read may be from before a change: whoever asks next reads again.
+            self.by_slug.invalidate(slug).await;
+        }
+        Ok(found)
     }
 
     /// Forgets an org that changed; whoever asks next reads it anew.
     pub async fn forget(&self, id: OrgId) {
+        self.forgotten.fetch_add(1, Ordering::AcqRel);
         for (slug, state) in &self.by_slug {
             // What did not exist may be the org that was just made.
             if state.is_none_or(|state| state.org.id == id) {
@@ -72,6 +87,7 @@ impl Registry {
     }
 
     pub fn forget_all(&self) {
+        self.forgotten.fetch_add(1, Ordering::AcqRel);
         self.by_slug.invalidate_all();
     }
 

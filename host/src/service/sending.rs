@@ -142,7 +142,7 @@ impl Sending {
         };
         let limits = BodyLimits::from(&caller.org.settings);
         command.body.check(&limits)?;
-        let (recipient, recipient_sees_reply) = self.check(caller, &command).await?;
+        let (recipient, recipient_reply_to) = self.check(caller, &command).await?;
         // Outside any transaction: a slow plugin must not hold a connection.
         let body = self
             .plugins
@@ -172,7 +172,7 @@ impl Sending {
             draft,
             sender: caller.user.clone(),
             recipient: recipient.clone(),
-            recipient_sees_reply,
+            recipient_reply_to,
             origin: via.socket(),
             notify: caller.org.settings.notification_events == NotificationEvents::All,
             claim,
@@ -205,15 +205,22 @@ impl Sending {
         }
     }
 
-    /// The recipient, and whether they may see what the message replies to.
-    async fn check(&self, caller: &Caller, command: &SendCommand) -> Result<(Arc<User>, bool)> {
+    /// The recipient, and what they see that the message replies to.
+    async fn check(
+        &self,
+        caller: &Caller,
+        command: &SendCommand,
+    ) -> Result<(Arc<User>, Option<MessageId>)> {
         if command.to == caller.user.email {
             return Err(Error::invalid("to", "must be somebody else"));
         }
         let recipient = self.people.recipient(&caller.org, &command.to).await?;
+        if recipient.id == caller.user.id {
+            return Err(Error::invalid("to", "must be somebody else"));
+        }
         let thread_id = ThreadId::of(caller.user.id, recipient.id);
         self.check_new_peer(caller, thread_id).await?;
-        let Some(reply_to) = command.reply_to else { return Ok((recipient, true)) };
+        let Some(reply_to) = command.reply_to else { return Ok((recipient, None)) };
         let mut handle = self.db.org(caller.org.id).await?;
         let reply = messages::find(&mut handle.conn(), caller.user.id, reply_to)
             .await?
@@ -221,8 +228,8 @@ impl Sending {
             .ok_or_else(|| {
                 Error::invalid("replyTo", "must be a message of this thread that you can see")
             })?;
-        let sees_reply = reply.visible_to(recipient.id);
-        Ok((recipient, sees_reply))
+        let as_received = Some(reply_to).filter(|_| reply.visible_to(recipient.id));
+        Ok((recipient, as_received))
     }
 
     /// Holds whoever writes to somebody for the first time to the day's allowance.

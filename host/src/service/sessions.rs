@@ -7,14 +7,14 @@ use std::{
 
 use time::OffsetDateTime;
 
-use super::registry::Registry;
+use super::{people::People, registry::Registry};
 use crate::{
     Result,
     db::{
         Db,
         users::{self, Standing},
     },
-    domain::{KeyId, Org, UserId},
+    domain::{KeyId, Org, User, UserId},
     events::SocketKey,
 };
 
@@ -32,29 +32,42 @@ pub struct OpenSession {
     pub issued_at: OffsetDateTime,
 }
 
+/// What a look at open sockets came to.
+pub struct Review {
+    /// The org as it is now, for those that go on.
+    pub org: Arc<Org>,
+    /// Its people as they are now.
+    pub people: HashMap<UserId, Arc<User>>,
+    pub ended: HashSet<SocketKey>,
+}
+
 #[derive(Clone)]
 pub struct Sessions {
     db: Db,
     registry: Registry,
+    people: People,
 }
 
 impl Sessions {
-    pub fn new(db: Db, registry: Registry) -> Self {
-        Self { db, registry }
+    pub fn new(db: Db, registry: Registry, people: People) -> Self {
+        Self { db, registry, people }
     }
 
-    /// Those of an org's open sockets that must end: the org is suspended, the key retired,
-    /// the token revoked, or its person bound to somebody else.
-    pub async fn ended(&self, org: &Org, open: &[OpenSession]) -> Result<HashSet<SocketKey>> {
+    /// Which of an org's open sockets must end: the org is suspended, the key retired, the
+    /// token revoked, or its person bound to somebody else.
+    pub async fn review(&self, org: &Arc<Org>, open: &[OpenSession]) -> Result<Review> {
         let all = || open.iter().map(|session| session.socket).collect();
-        let Some(state) = self.registry.find(org.slug.as_str()).await? else { return Ok(all()) };
+        let Some(state) = self.registry.find(org.slug.as_str()).await? else {
+            return Ok(Review { org: org.clone(), people: HashMap::new(), ended: all() });
+        };
         if state.org.suspended {
-            return Ok(all());
+            return Ok(Review { org: state.org.clone(), people: HashMap::new(), ended: all() });
         }
         let people: HashSet<UserId> = open.iter().map(|session| session.user_id).collect();
         let people: Vec<UserId> = people.into_iter().collect();
         let mut handle = self.db.org(org.id).await?;
         let standings = users::list_standings(&mut handle.conn(), &people).await?;
+        drop(handle);
         let standings: HashMap<UserId, Standing> =
             standings.into_iter().map(|standing| (standing.id, standing)).collect();
         let counts = |session: &&OpenSession| {
@@ -66,6 +79,9 @@ impl Sessions {
                     && !state.retired_keys.contains(&session.key_id)
             })
         };
-        Ok(open.iter().filter(|session| !counts(session)).map(|session| session.socket).collect())
+        let ended = open.iter().filter(|session| !counts(session));
+        let ended = ended.map(|session| session.socket).collect();
+        let people = self.people.map(org.id, &people).await?;
+        Ok(Review { org: state.org.clone(), people, ended })
     }
 }

@@ -11,14 +11,15 @@ use crate::{
     Result,
     db::{
         Db,
-        changes::{self, ChangeRow},
+        changes::{self, ChangePage, ChangeRow},
         messages,
     },
     domain::{Caller, Change, ChangeKind, Cursor, DeleteScope, Message, MessageId, User, UserId},
 };
 
-/// The most changes in one page.
-pub(super) const PAGE: i64 = 500;
+/// The most changes in one page, and how much their messages may come to.
+const PAGE: i64 = 500;
+const PAGE_BYTES: i64 = 256 * 1024;
 
 /// The answer to a sync.
 pub enum Sync {
@@ -62,8 +63,8 @@ impl SyncService {
         if since < extent.pruned_position || since > extent.position {
             return Ok(Sync::Resync);
         }
-        let mut rows = changes::list(&mut handle.conn(), me, since, PAGE + 1).await?;
-        let more = super::history::cut(&mut rows, PAGE, |_| ()).is_some();
+        let page = changes::list(&mut handle.conn(), me, since, PAGE, PAGE_BYTES).await?;
+        let ChangePage { changes: rows, more } = page;
         let reached = rows.last().map_or(since, |row| row.position);
         let mut ids: Vec<MessageId> = rows
             .iter()

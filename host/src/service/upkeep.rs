@@ -91,7 +91,7 @@ impl Upkeep {
     async fn changed(&self, org_id: OrgId) {
         self.services.registry.forget(org_id).await;
         if let Err(error) = self.services.plugins.refresh(org_id).await {
-            tracing::warn!(%error, org.id = %org_id, "plugins could not be refreshed; trying again");
+            tracing::warn!(%error, org.id = %org_id, "plugins could not be refreshed; the next message tries again");
         }
         self.events.publish(Event::OrgChanged(Some(org_id))).await;
     }
@@ -99,7 +99,7 @@ impl Upkeep {
     async fn changed_anywhere(&self) {
         self.services.registry.forget_all();
         if let Err(error) = self.services.plugins.refresh_all().await {
-            tracing::warn!(%error, "plugins could not be refreshed; trying again");
+            tracing::warn!(%error, "plugins could not be refreshed; the next message tries again");
         }
         self.events.publish(Event::OrgChanged(None)).await;
     }

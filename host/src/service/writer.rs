@@ -1,8 +1,15 @@
 //! The one task that stores messages: whatever waits, in one statement.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::in_flight::Claim;
 use crate::{
@@ -32,7 +39,8 @@ pub struct Job {
     pub draft: Draft,
     pub sender: Arc<User>,
     pub recipient: Arc<User>,
-    pub recipient_sees_reply: bool,
+    /// What the message replies to, as the recipient sees it.
+    pub recipient_reply_to: Option<MessageId>,
     pub origin: Option<SocketKey>,
     /// The org asks for `notification` on every message.
     pub notify: bool,
@@ -62,7 +70,16 @@ struct Waiting {
 }
 
 #[derive(Clone)]
-pub struct Writer(mpsc::Sender<Waiting>);
+pub struct Writer {
+    queue: mpsc::Sender<Waiting>,
+    progress: Arc<Progress>,
+}
+
+/// How many batches were begun, and how many have been announced.
+struct Progress {
+    begun: AtomicU64,
+    announced: watch::Sender<u64>,
+}
 
 impl Writer {
     /// Starts the task; it ends, with nothing left waiting, when the last `Writer` is dropped.
@@ -71,15 +88,26 @@ impl Writer {
         events: Events,
         limits: WriterLimits,
     ) -> (Self, tokio::task::JoinHandle<()>) {
-        let (sender, receiver) = mpsc::channel(limits.queue);
-        let task = tokio::spawn(Task { db, events, limits }.run(receiver));
-        (Self(sender), task)
+        let (queue, receiver) = mpsc::channel(limits.queue);
+        let announced = watch::Sender::new(0);
+        let progress = Arc::new(Progress { begun: AtomicU64::new(0), announced });
+        let task = Task { db, events, limits, progress: progress.clone() };
+        (Self { queue, progress }, tokio::spawn(task.run(receiver)))
+    }
+
+    /// Waits until all that is stored by now has been told: whoever tells of a message's
+    /// fate comes after the message.
+    pub async fn announced(&self) {
+        let begun = self.progress.begun.load(Ordering::Acquire);
+        let mut announced = self.progress.announced.subscribe();
+        // An error means that the server is stopping.
+        let _ = announced.wait_for(|announced| *announced >= begun).await;
     }
 
     /// Takes a place in the queue, without waiting: the order of calls is the order of messages.
     pub fn enqueue(&self, job: Job) -> Result<Pending> {
         let (done, answer) = oneshot::channel();
-        self.0.try_send(Waiting { job, done }).map_err(|_| Error::Unavailable(None))?;
+        self.queue.try_send(Waiting { job, done }).map_err(|_| Error::Unavailable(None))?;
         Ok(Pending(answer))
     }
 }
@@ -88,6 +116,7 @@ struct Task {
     db: Db,
     events: Events,
     limits: WriterLimits,
+    progress: Arc<Progress>,
 }
 
 impl Task {
@@ -98,7 +127,9 @@ impl Task {
             // which will find the first stored.
             while !waiting.is_empty() {
                 let (batch, repeats) = split_repeats(std::mem::take(&mut waiting));
+                let begun = self.progress.begun.fetch_add(1, Ordering::AcqRel) + 1;
                 self.store(batch).await;
+                self.progress.announced.send_replace(begun);
                 waiting = repeats;
             }
         }
@@ -159,7 +190,7 @@ impl Task {
                         message,
                         sender: job.sender,
                         recipient: job.recipient,
-                        recipient_sees_reply: job.recipient_sees_reply,
+                        recipient_reply_to: job.recipient_reply_to,
                     },
                     sender_prev_seq: placed.sender_prev_seq,
                     recipient_prev_seq: placed.recipient_prev_seq,
@@ -213,7 +244,7 @@ fn stored_message(row: NewMessage, placed: Placed) -> Message {
 }
 
 fn refuse(batch: Vec<Waiting>, error: DbError) {
-    let unavailable = db::is_unavailable(&error);
+    let unavailable = db::is_unavailable(&error) || db::is_transient(&error);
     tracing::error!(%error, messages = batch.len(), "messages could not be stored");
     let error = Arc::new(error);
     for waiting in batch {

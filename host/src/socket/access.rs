@@ -7,7 +7,7 @@ use socketioxide::socket::Socket;
 
 use super::{
     conn::{Conn, Pass},
-    handlers,
+    fanout, handlers,
     hub::Hub,
 };
 use crate::{
@@ -81,6 +81,18 @@ impl Access {
                 what: "open sockets",
                 retry_after: std::time::Duration::from_secs(10),
             });
+        }
+        // A change that came between the token's check and the line above has not seen this
+        // socket.
+        if !self.services.identity.is_current(&session).await? {
+            if let Err(error) = fanout::review(&self.services, std::slice::from_ref(&conn)).await {
+                self.hub.remove(&conn);
+                return Err(error);
+            }
+            if conn.is_gone() {
+                self.hub.remove(&conn);
+                return Err(Error::Unauthorized("the token no longer counts"));
+            }
         }
         self.hub.expiry.watch_opening(&conn);
         socket.extensions.insert(conn);

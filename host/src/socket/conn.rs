@@ -13,13 +13,13 @@ use time::OffsetDateTime;
 
 use super::{
     hub::Hub,
-    outbox::{FIRST_PAUSE, LONGEST_PAUSE, Outbox, Outcome, Packet},
+    outbox::{FIRST_PAUSE, LONGEST_PAUSE, Outbox, Outcome, Packet, Step},
     sends::Job,
     transport::Cut,
 };
 use crate::{
     Error, Result,
-    domain::{Caller, KeyId},
+    domain::{Caller, KeyId, Org, User},
     events::SocketKey,
     service::Session,
     wire::Problem,
@@ -38,6 +38,8 @@ pub(super) struct Conn {
     /// The sends that wait behind another one to the same peer, by the peer's e-mail.
     pub(super) sends: Mutex<HashMap<String, VecDeque<Job>>>,
     pub(super) pending_sends: AtomicU32,
+    /// One sync at a time: a page may be large.
+    pub(super) syncing: tokio::sync::Mutex<()>,
 }
 
 /// What keeps a socket open.
@@ -72,6 +74,7 @@ impl Conn {
             outbox: Mutex::new(Outbox::new(hub.settings.max_queued_bytes)),
             sends: Mutex::default(),
             pending_sends: AtomicU32::new(0),
+            syncing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -92,12 +95,25 @@ impl Conn {
         *self.pass.lock().unwrap_or_else(PoisonError::into_inner) = pass;
     }
 
+    /// Goes by an org's settings, and its person's e-mail, as they are now.
+    pub(super) fn go_by(&self, org: &Arc<Org>, user: Option<&Arc<User>>) {
+        let mut pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
+        pass.caller.org = org.clone();
+        if let Some(user) = user {
+            pass.caller.user = user.clone();
+        }
+    }
+
     /// Lets through what waited for the CONNECT to be answered.
     pub(super) fn open(self: &Arc<Self>) {
         let has_more = self.outbox.lock().unwrap_or_else(PoisonError::into_inner).open();
         if has_more {
             self.drain();
         }
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner).is_gone()
     }
 
     pub(super) fn is_opening(&self) -> bool {
@@ -133,15 +149,16 @@ impl Conn {
         tokio::spawn(async move {
             let mut pause = FIRST_PAUSE;
             loop {
-                let has_more = {
+                let step = {
                     let mut outbox = conn.outbox.lock().unwrap_or_else(PoisonError::into_inner);
                     outbox.step(&conn.socket)
                 };
-                if !has_more {
-                    return;
-                }
+                pause = match step {
+                    Step::Done => return,
+                    Step::Moved => FIRST_PAUSE,
+                    Step::Stuck => (pause * 2).min(LONGEST_PAUSE),
+                };
                 tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         });
     }

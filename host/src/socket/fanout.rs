@@ -1,6 +1,6 @@
 //! From what happened to who is told.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde_json::{Value as Json, json};
 use socketioxide::SocketIo;
@@ -13,8 +13,9 @@ use super::{
     outbox::Packet,
 };
 use crate::{
-    domain::{MessageId, OrgId, User, UserId},
-    events::{Audience, Event, Exchange, SocketKey},
+    Result,
+    domain::{OrgId, User, UserId},
+    events::{Audience, Event, Exchange, ReadMessage, SocketKey},
     service::{OpenSession, Services},
     wire::{MessageView, NotificationView, time_text},
 };
@@ -41,10 +42,10 @@ pub(super) async fn emit(io: &SocketIo, hub: &Arc<Hub>, services: &Services, eve
             });
             tell(hub, (org_id, to), "messageDeleted", &data);
         }
-        Event::MessagesRead { org_id, reader, sender, ids, read_at } => {
-            messages_read(hub, org_id, (&reader, &sender), &ids, &time_text(read_at)).await;
+        Event::MessagesRead { org_id, reader, sender, messages, read_at } => {
+            messages_read(hub, org_id, (&reader, &sender), &messages, &time_text(read_at)).await;
         }
-        Event::ThreadRead { org_id, reader, peer, ids, up_to_seq, count, read_at } => {
+        Event::ThreadRead { org_id, reader, peer, messages, up_to_seq, count, read_at } => {
             let read_at = time_text(read_at);
             let data = |peer: &User| {
                 json!({
@@ -55,12 +56,12 @@ pub(super) async fn emit(io: &SocketIo, hub: &Arc<Hub>, services: &Services, eve
                     "readAt": read_at,
                 })
             };
-            messages_read(hub, org_id, (&reader, &peer), &ids, &read_at).await;
+            messages_read(hub, org_id, (&reader, &peer), &messages, &read_at).await;
             tell(hub, (org_id, peer.id), "threadRead", &data(&reader));
             tell(hub, (org_id, reader.id), "threadRead", &data(&peer));
         }
         Event::OrgChanged(org_id) => {
-            tokio::spawn(end_sessions(hub.clone(), services.clone(), org_id));
+            tokio::spawn(review_sessions(hub.clone(), services.clone(), org_id));
         }
         Event::Typing { org_id, from, to } => {
             let data = json!({ "from": from.email.as_str(), "expiresInMs": TYPING_MS });
@@ -108,8 +109,7 @@ fn tell_lossy(hub: &Hub, (org_id, user_id): Person, name: &'static str, data: &J
 /// A message as each side sees it.
 fn views(exchange: &Exchange) -> (MessageView, MessageView) {
     let view = MessageView::new(&exchange.message, &exchange.sender, &exchange.recipient);
-    let theirs = view.clone();
-    let theirs = if exchange.recipient_sees_reply { theirs } else { theirs.without_reply() };
+    let theirs = view.clone().replying_to(exchange.recipient_reply_to);
     (view, theirs)
 }
 
@@ -151,7 +151,7 @@ async fn messages_read(
     hub: &Hub,
     org_id: OrgId,
     (reader, sender): (&User, &User),
-    ids: &[MessageId],
+    messages: &[ReadMessage],
     read_at: &str,
 ) {
     const BEFORE_A_PAUSE: usize = 50;
@@ -159,9 +159,10 @@ async fn messages_read(
     let sides = [(sender, reader), (reader, sender)];
     for (told, peer) in sides {
         let conns = hub.of_person(org_id, told.id);
-        for (index, id) in ids.iter().enumerate() {
+        let seen = |message: &&ReadMessage| message.sender_sees || told.id == reader.id;
+        for (index, message) in messages.iter().filter(seen).enumerate() {
             let data = json!({
-                "messageId": id,
+                "messageId": message.id,
                 "by": reader.email.as_str(),
                 "peer": peer.email.as_str(),
                 "readAt": read_at,
@@ -196,34 +197,45 @@ async fn presence(
     }
 }
 
-/// Ends the sockets whose token no longer counts, after something about their org changed.
-async fn end_sessions(hub: Arc<Hub>, services: Services, org_id: Option<OrgId>) {
+/// Ends the sockets whose token no longer counts, after something about their org changed;
+/// the others go by its new settings.
+async fn review_sessions(hub: Arc<Hub>, services: Services, org_id: Option<OrgId>) {
     let mut by_org: HashMap<OrgId, Vec<Arc<Conn>>> = HashMap::new();
     for conn in hub.of_org(org_id) {
         by_org.entry(conn.caller().org.id).or_default().push(conn);
     }
     for conns in by_org.into_values() {
-        let open: Vec<OpenSession> = conns
-            .iter()
-            .map(|conn| {
-                let pass = conn.pass();
-                OpenSession {
-                    socket: conn.key,
-                    user_id: pass.caller.user.id,
-                    key_id: pass.key_id,
-                    subject: pass.subject,
-                    issuer: pass.issuer,
-                    issued_at: pass.caller.issued_at,
-                }
-            })
-            .collect();
-        let Some(org) = conns.first().map(|conn| conn.caller().org) else { continue };
-        // The next poll looks again where the database is away now.
-        match services.sessions.ended(&org, &open).await {
-            Ok(ended) => {
-                conns.iter().filter(|conn| ended.contains(&conn.key)).for_each(Conn::disconnect);
-            }
-            Err(error) => tracing::warn!(%error, org.id = %org.id, "sessions could not be checked"),
+        while let Err(error) = review(&services, &conns).await {
+            tracing::warn!(%error, "sockets could not be reviewed; trying again");
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
+}
+
+/// Looks once at sockets of one org.
+pub(super) async fn review(services: &Services, conns: &[Arc<Conn>]) -> Result<()> {
+    let Some(first) = conns.first() else { return Ok(()) };
+    let open: Vec<OpenSession> = conns
+        .iter()
+        .map(|conn| {
+            let pass = conn.pass();
+            OpenSession {
+                socket: conn.key,
+                user_id: pass.caller.user.id,
+                key_id: pass.key_id,
+                subject: pass.subject,
+                issuer: pass.issuer,
+                issued_at: pass.caller.issued_at,
+            }
+        })
+        .collect();
+    let review = services.sessions.review(&first.caller().org, &open).await?;
+    for conn in conns {
+        if review.ended.contains(&conn.key) {
+            conn.disconnect();
+        } else {
+            conn.go_by(&review.org, review.people.get(&conn.caller().user.id));
+        }
+    }
+    Ok(())
 }

@@ -9,12 +9,13 @@ use socketioxide::socket::Socket;
 use super::{
     access::Access,
     conn::{Conn, Pass},
+    fanout,
     incoming::Incoming,
     sends,
 };
 use crate::{
     Error, Result,
-    domain::Caller,
+    domain::{Caller, Email},
     service::{PersonRef, Services},
     wire::{MarkTarget, MarkedView, OnlineUserView, SyncView},
 };
@@ -30,16 +31,25 @@ pub(super) fn register(socket: &Socket, conn: &Arc<Conn>, access: &Access) {
     on(socket, conn, access, "typing", typing);
     on(socket, conn, access, "markRead", mark_read);
     on(socket, conn, access, "getOnlineUsers", online_users);
-    on(socket, conn, access, "sync", sync);
+    let reader = conn.clone();
+    on(socket, conn, access, "sync", move |services, caller, data| {
+        let conn = reader.clone();
+        async move {
+            let _one_at_a_time = conn.syncing.lock().await;
+            Box::pin(sync(services, caller, data)).await
+        }
+    });
     let (hub, outer) = (access.hub.clone(), conn.clone());
     on(socket, conn, access, "authenticate", move |services, caller, data| {
         let (hub, conn) = (hub.clone(), outer.clone());
         async move { authenticate(&services, &caller, data, (&hub.expiry, &conn)).await }
     });
-    let stranger = conn.clone();
+    let (stranger, limited) = (conn.clone(), access.services.limits.clone());
     socket.on_fallback(move |event: Incoming| {
-        let unknown: Result<()> = Err(Error::NotFound(Cow::Borrowed("an event of that name")));
-        stranger.answer("unknown", event.ack, unknown);
+        let limits = stranger.caller().org.settings.limits.clone();
+        let unknown = Error::NotFound(Cow::Borrowed("an event of that name"));
+        let refusal = limited.event(stranger.key, &limits).err().unwrap_or(unknown);
+        stranger.answer("unknown", event.ack, Err::<(), _>(refusal));
         std::future::ready(())
     });
     let (gone, access) = (conn.clone(), access.clone());
@@ -103,15 +113,9 @@ async fn online_users(
     caller: Caller,
     data: Json,
 ) -> Result<Vec<OnlineUserView>> {
-    let after = match data.get("cursor").and_then(Json::as_str) {
-        None => None,
-        Some(cursor) => {
-            let person = PersonRef::parse(cursor)
-                .ok_or_else(|| Error::invalid("cursor", "must be the last e-mail received"))?;
-            services.people.find(caller.org.id, &person).await?.map(|user| user.id)
-        }
-    };
-    let online = services.presence.list(&caller, after).await?;
+    let after = data.get("cursor").and_then(Json::as_str).map(Email::parse).transpose();
+    let after = after.map_err(|_| Error::invalid("cursor", "must be the last e-mail received"))?;
+    let online = services.presence.list(&caller, after.as_ref()).await?;
     Ok(online.iter().map(OnlineUserView::from).collect())
 }
 
@@ -143,5 +147,8 @@ async fn authenticate(
     }
     conn.extend(Pass::from(&*session));
     expiry.watch(conn);
+    if !services.identity.is_current(&session).await? {
+        fanout::review(services, std::slice::from_ref(conn)).await?;
+    }
     Ok(json!({ "ok": true, "exp": session.caller.expires_at.unix_timestamp() }))
 }

@@ -48,6 +48,17 @@ pub(super) enum Outcome {
     Overflow,
 }
 
+/// How far the emptying of a queue has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Nothing waits.
+    Done,
+    /// Some went, more waits.
+    Moved,
+    /// There was no room.
+    Stuck,
+}
+
 #[derive(Debug)]
 pub(super) struct Outbox {
     phase: Phase,
@@ -98,18 +109,20 @@ impl Outbox {
         self.phase == Phase::Draining
     }
 
-    /// Sends what there is room for. True: there is more to come.
-    pub(super) fn step(&mut self, socket: &Weak<Socket>) -> bool {
+    /// Sends what there is room for.
+    pub(super) fn step(&mut self, socket: &Weak<Socket>) -> Step {
+        let before = self.queue.len();
         while let Some(packet) = self.queue.front() {
             match send(socket, packet) {
                 Ok(()) => {
                     self.queued_bytes -= packet.bytes();
                     self.queue.pop_front();
                 }
-                Err(Failure::Full) => return true,
+                Err(Failure::Full) if self.queue.len() < before => return Step::Moved,
+                Err(Failure::Full) => return Step::Stuck,
                 Err(Failure::Gone) => {
                     self.end();
-                    return false;
+                    return Step::Done;
                 }
             }
         }
@@ -117,7 +130,11 @@ impl Outbox {
         if self.phase == Phase::Draining {
             self.phase = Phase::Open;
         }
-        false
+        Step::Done
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.phase == Phase::Gone
     }
 
     /// Whether the socket never came to be open.

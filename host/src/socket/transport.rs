@@ -62,6 +62,13 @@ impl Transports {
         Some(Attached { transports: self.clone(), sid: sid.to_owned(), cut: cut.clone() })
     }
 
+    /// Cuts every connection that carries a session.
+    pub fn cut_all(&self) {
+        for line in self.0.iter() {
+            line.cut();
+        }
+    }
+
     /// Cuts the connection that carries a session, if it is known.
     pub(super) fn cut(&self, sid: &str) {
         if let Some(cut) = self.0.get(sid) {

@@ -9,12 +9,11 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::message::time_text;
 use crate::{
     Error, Result,
-    auth::NewKey,
     domain::{
         Algorithm, Email, InvalidField, KeyId, KeyKind, OnFault, OrgId, OrgKey, OrgSettings,
         OrgSlug,
     },
-    service::{OrgChange, OrgEntry, PluginEntry},
+    service::{NewKey, OrgChange, OrgEntry, PluginEntry},
 };
 
 /// A new org, or a change of one.

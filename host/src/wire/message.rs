@@ -69,10 +69,10 @@ impl MessageView {
         self
     }
 
-    /// For somebody who cannot see what the message replies to.
+    /// With what one reader sees that the message replies to.
     #[must_use]
-    pub fn without_reply(mut self) -> Self {
-        self.reply_to = None;
+    pub fn replying_to(mut self, reply_to: Option<MessageId>) -> Self {
+        self.reply_to = reply_to;
         self
     }
 }

@@ -62,6 +62,8 @@ impl Object {
             return None;
         }
         let read = |(index, item): (usize, Json)| {
+            // A list would do for the derive.
+            let item = if item.is_object() { item } else { Json::Null };
             RawAttachment::deserialize(item).map(Attachment::from).map_err(|_| {
                 InvalidField::new(
                     format!("attachments[{index}]"),

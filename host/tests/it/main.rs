@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed step should fail the test")]
 #![expect(unreachable_pub, reason = "nothing outside uses a test crate")]
 
+mod architecture;
+mod database;
 mod embedded;
 mod guests;
 mod plugins;

@@ -1,0 +1,10 @@
+//! The schema, the writer's batch and the statements beside it, on a real Postgres.
+
+mod batch;
+mod deleting;
+mod positions;
+mod pruning;
+mod stress;
+mod support;
+mod visibility;
+mod writer;
