@@ -228,7 +228,8 @@ describe('A plugin', () => {
 
     for (const user of [alice, staff, pretender]) {
       const answers = [
-        await upload(user),
+        // Small, because a refusal need not wait for the end of a large upload.
+        await upload(user, CORE_MODULE),
         await configure(user, MASK),
         await user.post(`${PLUGIN}/activate`, {}),
         await user.post(`${PLUGIN}/disable`),
@@ -239,7 +240,7 @@ describe('A plugin', () => {
       for (const answer of answers) assertProblem(answer, 403, 'forbidden');
     }
     const headers = { orgid: org.id, ...WASM };
-    const anonymous = await server.request(PLUGIN, { method: 'PUT', headers, body: WORD_FILTER });
+    const anonymous = await server.request(PLUGIN, { method: 'PUT', headers, body: CORE_MODULE });
     assertProblem(anonymous, 401, 'unauthorized');
     assert.equal((await admin.get(PLUGIN)).status, 200);
   });

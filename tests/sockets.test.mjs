@@ -406,18 +406,42 @@ for (const transport of ['websocket', 'polling']) {
       await alice.send(bob, 'hi');
       const hers = await alice.connect(by);
       await bob.connect(by);
+      await hers.next('userOnline', online(bob.email));
 
       const users = await hers.ask('getOnlineUsers', null);
 
       users.sort((one, other) => one.email.localeCompare(other.email));
       for (const user of users) assertTime(user.since);
       assert.deepEqual(
-        users.map(({ since: _, ...user }) => user),
+        users.map(({ email, name, picture }) => ({ email, name, picture })),
         [
           { email: alice.email, name: 'Alice A.', picture: null },
           { email: bob.email, name: null, picture: 'https://cdn.example/bob.png' },
         ],
       );
+    });
+
+    test('includes the caller from the first moment on', async () => {
+      const org = await server.org();
+      const users = Array.from({ length: 20 }, (_, n) => org.user(`user${n}@example.com`));
+
+      for (const user of users) {
+        const listed = await (await user.connect(by)).ask('getOnlineUsers', null);
+        assert.ok(listed.some(online(user.email)), user.email);
+      }
+    });
+
+    test('ends with a socket that goes as soon as it came', async () => {
+      const { alice, bob, hers, his } = await pair();
+      his.close();
+
+      await Promise.all(Array.from({ length: 20 }, async () => (await bob.connect(by)).close()));
+
+      await until(
+        'bob is offline',
+        async () => !(await hers.ask('getOnlineUsers', null)).some(online(bob.email)),
+      );
+      assert.equal(hers.connected, true, alice.email);
     });
 
     test('is shown to people with a common thread only, where the org says peers', async () => {

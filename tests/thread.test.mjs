@@ -62,20 +62,19 @@ describe('The list of threads', () => {
     const [alice] = await org.people('alice');
     const bob = org.user('bob@example.com', { name: 'Bob B.', picture: 'https://cdn.example/bob.png' });
     const sent = await bob.send(alice, 'hi');
-    const socket = await bob.connect();
+    const [hers, his] = [await alice.connect(), await bob.connect()];
+    await hers.next('userOnline', (event) => event.email === bob.email);
 
     const [online] = await alice.threads();
-    socket.close();
-    const offline = await until('bob is offline', async () => {
-      const [thread] = await alice.threads();
-      return thread.peerInfo.online === false && thread;
-    });
+    his.close();
+    const { lastSeen } = await hers.next('userOffline');
+    const [offline] = await alice.threads();
 
     assertPeer(online.peerInfo);
     assert.equal(online.peerInfo.name, 'Bob B.');
     assert.equal(online.peerInfo.picture, 'https://cdn.example/bob.png');
     assert.equal(online.peerInfo.online, true);
-    assertTime(offline.peerInfo.lastSeen);
+    assert.deepEqual([offline.peerInfo.online, offline.peerInfo.lastSeen], [false, lastSeen]);
     assert.equal(sent.from, online.peerInfo.email);
   });
 

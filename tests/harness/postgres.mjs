@@ -63,7 +63,7 @@ class Postgres {
       ['-D', this.#data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'],
       this.#options,
     );
-    process.once('exit', this.#kill);
+    process.once('exit', this.#discard);
   }
 
   async start() {
@@ -85,12 +85,15 @@ class Postgres {
     await within(20_000, 'the end of Postgres', this.#child.exited);
   }
 
-  #kill = () => this.#child?.kill('SIGQUIT');
+  #discard = () => {
+    this.#child?.kill('SIGQUIT');
+    rmSync(this.#directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+  };
 
   async remove() {
     await this.crash();
-    process.off('exit', this.#kill);
-    rmSync(this.#directory, { recursive: true, force: true });
+    process.off('exit', this.#discard);
+    this.#discard();
   }
 }
 

@@ -11,6 +11,9 @@ import { within } from './until.mjs';
 export const BINARY = resolve(
   process.env.DUOLOGUE_BIN ?? join(import.meta.dirname, '../../target/debug/duologue'),
 );
+// A test run that is interrupted ends what it started: its exit handlers see to that.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
+
 const READY = /^duologue is ready on (http:\/\/\S+)$/m;
 
 /** The tests' own environment, without what would steer the server. */
@@ -72,10 +75,14 @@ class Server {
     /** All that the server ever wrote, stdout and stderr. */
     this.output = '';
     this.#env = { ...env, DUOLOGUE_OPERATOR_TOKEN: this.operatorToken };
-    process.once('exit', this.#killChild);
+    process.once('exit', this.#discard);
   }
 
-  #killChild = () => this.#child?.kill('SIGKILL');
+  #discard = () => {
+    this.#child?.kill('SIGKILL');
+    // Its Postgres needs a moment more, and may write until then.
+    rmSync(this.dataDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+  };
 
   async start() {
     if (!existsSync(BINARY)) {
@@ -137,9 +144,8 @@ class Server {
     try {
       if (this.#child && this.#child.exitCode === null) await this.terminate();
     } finally {
-      process.off('exit', this.#killChild);
-      this.#killChild();
-      rmSync(this.dataDir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+      process.off('exit', this.#discard);
+      this.#discard();
     }
   }
 

@@ -117,12 +117,14 @@ impl Line {
 
     /// Notes which session a request belongs to.
     fn see(&self, request: &Request<Incoming>) {
+        let mut attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner);
         if !request.uri().path().starts_with("/socket.io") {
+            // The line has gone on to other things.
+            *attached = None;
             return;
         }
         let query = request.uri().query().unwrap_or_default();
         let Some(sid) = query.split('&').find_map(|pair| pair.strip_prefix("sid=")) else { return };
-        let mut attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner);
         if attached.as_ref().is_none_or(|attached| !attached.carries(sid)) {
             *attached = self.transports.attach(sid, &self.cut);
         }

@@ -59,7 +59,10 @@ pub(super) fn http(settings: &Settings, secrets: &Secrets) -> HttpSettings {
 }
 
 pub(super) fn sockets(settings: &Settings) -> SocketSettings {
-    SocketSettings { max_queued_bytes: settings.sockets.max_queued_bytes }
+    SocketSettings {
+        max_queued_bytes: settings.sockets.max_queued_bytes,
+        patience: settings.http.patience,
+    }
 }
 
 pub(super) fn plugins(settings: &Settings) -> Limits {

@@ -6,7 +6,7 @@ use super::claims::{Claims, RawClaims};
 use super::jwks::{JwksCache, JwksSettings};
 use super::jws::Jws;
 use super::key_set::{Candidate, JwksKey, KeySet};
-use crate::domain::{Fingerprint, KeyId};
+use crate::domain::{Fingerprint, KeyId, KeyKind};
 use crate::{Error, Result};
 
 /// How many signatures one token may cost. With `kid`s one is enough; without, an org has a
@@ -46,6 +46,9 @@ pub struct Verified {
     pub fingerprint: Fingerprint,
     pub key_id: KeyId,
     pub may_admin: bool,
+    /// When its key may have stopped counting: at the key's own end, or when the JWK set that
+    /// it came from is due to be fetched again.
+    pub recheck_at: Option<OffsetDateTime>,
 }
 
 impl Verified {
@@ -93,8 +96,10 @@ impl Verifier {
             None => self.ask_sets(&mut attempt, keys, now).await?,
         };
         let claims = proof.claims.check(&self.settings, now)?;
-        let Proof { fingerprint, key_id, may_admin, .. } = proof;
-        Ok(Verified { claims, fingerprint, key_id, may_admin })
+        let Proof { fingerprint, key_id, may_admin, of_set, not_after, .. } = proof;
+        let refetched_at = of_set.then(|| now + self.settings.jwks.max_age);
+        let recheck_at = [refetched_at, not_after].into_iter().flatten().min();
+        Ok(Verified { claims, fingerprint, key_id, may_admin, recheck_at })
     }
 
     /// Goes on to the JWK sets: first as cached, then fetched anew where a set does not know
@@ -158,6 +163,9 @@ struct Proof {
     fingerprint: Fingerprint,
     key_id: KeyId,
     may_admin: bool,
+    /// The key came out of a JWK set.
+    of_set: bool,
+    not_after: Option<OffsetDateTime>,
 }
 
 /// One token on its way through the keys.
@@ -191,6 +199,8 @@ impl Attempt<'_> {
             fingerprint: candidate.fingerprint,
             key_id: candidate.row.id,
             may_admin: candidate.row.may_admin,
+            of_set: candidate.row.kind == KeyKind::Jwks,
+            not_after: candidate.row.not_after,
         })
     }
 }

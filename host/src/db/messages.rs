@@ -84,6 +84,32 @@ macro_rules! select_visible {
     };
 }
 
+/// A message of a sender's, whatever anybody may see of it.
+macro_rules! select_sent {
+    ($lock:literal, $conn:ident, $sender:ident, $id:ident) => {
+        sqlx::query_as!(
+            MessageRow,
+            r#"
+            select
+                id as "id: MessageId", thread_id as "thread_id: ThreadId", seq,
+                sender_id as "sender_id: UserId", recipient_id as "recipient_id: UserId",
+                client_id, content, content_type,
+                attachments as "attachments: Column<Vec<Attachment>>",
+                metadata as "metadata: Column<Metadata>",
+                reply_to as "reply_to: MessageId",
+                state, hidden_for_sender, hidden_for_recipient,
+                created_at, edited_at, deleted_at, read_at
+            from messages
+            where org_id = $1 and sender_id = $2 and id = $3
+            "#
+                + $lock,
+            $conn.org_id as _,
+            $sender as _,
+            $id as _,
+        )
+    };
+}
+
 pub async fn find(
     conn: &mut OrgConn<'_>,
     reader: UserId,
@@ -134,6 +160,16 @@ pub async fn list_by_id(
     Ok(rows.into_iter().map(Message::from).collect())
 }
 
+/// A message of the sender's, seen by them or not, locked for a change.
+pub async fn lock_sent(
+    conn: &mut OrgConn<'_>,
+    sender: UserId,
+    id: MessageId,
+) -> Result<Option<Message>, DbError> {
+    let row = select_sent!("for update", conn, sender, id).fetch_optional(&mut *conn.conn).await?;
+    Ok(row.map(Message::from))
+}
+
 /// What a sender already stored under a client id, and the hash of that request.
 pub async fn find_by_client_id(
     conn: &mut OrgConn<'_>,
@@ -161,27 +197,7 @@ pub async fn load_sent(
     sender: UserId,
     id: MessageId,
 ) -> Result<Message, DbError> {
-    let row = sqlx::query_as!(
-        MessageRow,
-        r#"
-        select
-            id as "id: MessageId", thread_id as "thread_id: ThreadId", seq,
-            sender_id as "sender_id: UserId", recipient_id as "recipient_id: UserId",
-            client_id, content, content_type,
-            attachments as "attachments: Column<Vec<Attachment>>",
-            metadata as "metadata: Column<Metadata>",
-            reply_to as "reply_to: MessageId",
-            state, hidden_for_sender, hidden_for_recipient,
-            created_at, edited_at, deleted_at, read_at
-        from messages
-        where org_id = $1 and sender_id = $2 and id = $3
-        "#,
-        conn.org_id as _,
-        sender as _,
-        id as _,
-    )
-    .fetch_one(&mut *conn.conn)
-    .await?;
+    let row = select_sent!("", conn, sender, id).fetch_one(&mut *conn.conn).await?;
     Ok(row.into())
 }
 

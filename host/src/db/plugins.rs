@@ -113,7 +113,7 @@ pub async fn upsert(conn: &mut OrgConn<'_>, name: &str) -> Result<PluginId, DbEr
     .await
 }
 
-/// Keeps an upload; whether it is new.
+/// Keeps an upload, the newest now also if it had been uploaded before; whether it is new.
 pub async fn insert_version(
     conn: &mut OrgConn<'_>,
     plugin_id: PluginId,
@@ -122,11 +122,12 @@ pub async fn insert_version(
     checked: (&Json, UserId),
 ) -> Result<bool, DbError> {
     let (report, uploaded_by) = checked;
-    let done = sqlx::query!(
+    sqlx::query_scalar!(
         r#"
         insert into plugin_versions (org_id, plugin_id, sha256, component, report, uploaded_by)
         values ($1, $2, $3, $4, $5, $6)
-        on conflict (org_id, plugin_id, sha256) do nothing
+        on conflict (org_id, plugin_id, sha256) do update set created_at = now()
+        returning xmax = 0 as "is_new!"
         "#,
         conn.org_id as _,
         plugin_id as _,
@@ -135,9 +136,8 @@ pub async fn insert_version(
         report,
         uploaded_by as _,
     )
-    .execute(&mut *conn.conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    .fetch_one(&mut *conn.conn)
+    .await
 }
 
 pub async fn update_config(

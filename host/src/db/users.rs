@@ -236,6 +236,29 @@ pub async fn upsert_bound(
     Ok(row.into())
 }
 
+/// Takes a subject off whatever other e-mail it is bound to: that one is free again.
+pub async fn unbind(
+    conn: &mut OrgConn<'_>,
+    email: &Email,
+    issuer: &str,
+    subject: &str,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        r#"
+        update users
+        set issuer = null, subject = null
+        where org_id = $1 and issuer = $3 and subject = $4 and email_key <> $2
+        "#,
+        conn.org_id as _,
+        email.key(),
+        issuer,
+        subject,
+    )
+    .execute(&mut *conn.conn)
+    .await
+    .map(drop)
+}
+
 /// Binds an e-mail to another subject, or says that nobody has it.
 pub async fn rebind(
     conn: &mut OrgConn<'_>,

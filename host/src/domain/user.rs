@@ -92,12 +92,6 @@ pub struct Caller {
     pub expires_at: OffsetDateTime,
 }
 
-impl Caller {
-    pub fn user_id(&self) -> UserId {
-        self.user.id
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

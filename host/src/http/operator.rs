@@ -30,6 +30,9 @@ pub(super) async fn create(
     Shaped(request): Shaped<OrgRequest>,
 ) -> Result<(StatusCode, Json<OrgView>), ApiError> {
     let slug = request.slug()?;
+    if request.suspended.is_some() {
+        return Err(Error::invalid("suspended", "can be set once the org is there").into());
+    }
     let org = http
         .services
         .operator

@@ -28,6 +28,8 @@ pub struct Session {
     /// Whom the token names, of all that its issuer knows.
     pub subject: Arc<str>,
     pub issuer: Arc<str>,
+    /// Until when the token needs no new look: its end, or its key's.
+    good_until: OffsetDateTime,
     state: Arc<OrgState>,
 }
 
@@ -57,7 +59,7 @@ impl Identity {
         let key = cache_key(org, token);
         let now = OffsetDateTime::now_utc();
         if let Some(session) = self.sessions.get(&key) {
-            if now < session.caller.expires_at && self.is_current(&session).await? {
+            if now < session.good_until && self.is_current(&session).await? {
                 return Ok(session);
             }
             self.sessions.invalidate(&key);
@@ -102,8 +104,10 @@ impl Identity {
             issued_at: claims.issued_at,
             expires_at: claims.expires_at,
         };
+        let ends = [Some(claims.expires_at), verified.recheck_at];
+        let good_until = ends.into_iter().flatten().min().unwrap_or(claims.expires_at);
         let (subject, issuer) = (claims.subject.as_str().into(), claims.issuer.as_str().into());
-        Ok(Session { caller, key_id: verified.key_id, subject, issuer, state })
+        Ok(Session { caller, key_id: verified.key_id, subject, issuer, good_until, state })
     }
 
     /// The token must be this org's: by its claim, or because nobody else has its key.

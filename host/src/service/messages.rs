@@ -9,7 +9,7 @@ use super::{
     people::People,
     plugins::Plugins,
     sending::{Letter, Via},
-    writer::Writer,
+    telling::Telling,
 };
 use crate::{
     Error, Result,
@@ -21,7 +21,7 @@ use crate::{
     domain::{
         Attachment, Body, BodyLimits, Caller, DeleteScope, Message, MessageId, Metadata, UserId,
     },
-    events::{Event, Events, Exchange},
+    events::{Event, Exchange},
     plugin::BeforeSend,
 };
 
@@ -40,13 +40,12 @@ pub struct Messages {
     db: Db,
     people: People,
     plugins: Plugins,
-    writer: Writer,
-    events: Events,
+    telling: Telling,
 }
 
 impl Messages {
-    pub fn new(db: Db, people: People, plugins: Plugins, writer: Writer, events: Events) -> Self {
-        Self { db, people, plugins, writer, events }
+    pub fn new(db: Db, people: People, plugins: Plugins, telling: Telling) -> Self {
+        Self { db, people, plugins, telling }
     }
 
     /// A message as the caller may see it.
@@ -70,11 +69,8 @@ impl Messages {
             let before = self.find(caller, id).await?;
             require_editable(caller, &before.message)?;
             let body = self.checked(caller, via, &before, edit.clone()).await?;
-            if let Some(exchange) = self.store_edit(caller, &before, &body).await? {
-                let letter = Letter { message: exchange.message.clone(), ..before };
-                self.writer.announced().await;
-                self.events.publish(Event::MessageUpdated(exchange)).await;
-                return Ok(letter);
+            if let Some(message) = self.store_edit(caller, &before, &body).await? {
+                return Ok(Letter { message, ..before });
             }
         }
         Err(Error::Conflict("others are editing this message; try again".into()))
@@ -116,7 +112,7 @@ impl Messages {
         caller: &Caller,
         before: &Letter,
         body: &Body,
-    ) -> Result<Option<Exchange>> {
+    ) -> Result<Option<Arc<Message>>> {
         let id = before.message.id;
         let mut tx = self.db.begin(caller.org.id).await?;
         let conn = &mut tx.conn();
@@ -141,14 +137,16 @@ impl Messages {
             .collect();
         changes::insert(conn, &told).await?;
         let as_received = messages::find(conn, message.recipient_id, id).await?;
-        tx.commit().await?;
-        Ok(Some(Exchange {
+        let message = Arc::new(message);
+        let updated = Event::MessageUpdated(Exchange {
             org_id: caller.org.id,
             recipient_reply_to: as_received.and_then(|message| message.reply_to),
-            message: Arc::new(message),
+            message: message.clone(),
             sender: before.sender.clone(),
             recipient: before.recipient.clone(),
-        }))
+        });
+        self.telling.commit(tx, vec![updated]).await?;
+        Ok(Some(message))
     }
 
     /// Deletes for everyone or for the caller alone. `None`: a sender's own goes for
@@ -161,7 +159,12 @@ impl Messages {
     ) -> Result<()> {
         let mut tx = self.db.begin(caller.org.id).await?;
         let conn = &mut tx.conn();
-        let Some(message) = messages::lock(conn, caller.user.id, id).await? else {
+        let mut found = messages::lock(conn, caller.user.id, id).await?;
+        if found.is_none() && scope == Some(DeleteScope::Everyone) {
+            // What its sender no longer sees, the recipient still may.
+            found = messages::lock_sent(conn, caller.user.id, id).await?;
+        }
+        let Some(message) = found else {
             // Hidden by an earlier call: repeated. Never the caller's: unknown.
             let is_party = messages::is_party(conn, caller.user.id, id).await?;
             return if is_party { Ok(()) } else { Err(MESSAGE) };
@@ -190,32 +193,32 @@ impl Messages {
         };
         let told: Vec<UserId> = told.into_iter().filter(|user| message.visible_to(*user)).collect();
         forget(conn, &message, scope, &told).await?;
-        tx.commit().await?;
-        self.writer.announced().await;
-        self.announce_deletion(caller, &message, scope, told).await
+        let events = self.deletion(caller, &message, scope, &told).await?;
+        self.telling.commit(tx, events).await
     }
 
-    async fn announce_deletion(
+    async fn deletion(
         &self,
         caller: &Caller,
         message: &Message,
         scope: DeleteScope,
-        told: Vec<UserId>,
-    ) -> Result<()> {
+        told: &[UserId],
+    ) -> Result<Vec<Event>> {
+        let org_id = caller.org.id;
+        let mut events = Vec::with_capacity(told.len());
         for to in told {
-            let peer = self.people.load(caller.org.id, message.peer_of(to)).await?;
-            self.events
-                .publish(Event::MessageDeleted {
-                    org_id: caller.org.id,
-                    to,
-                    message_id: message.id,
-                    peer,
-                    scope,
-                    was_unread: was_unread(message, to),
-                })
-                .await;
+            // Both were read when the message was sent or found: mostly at hand.
+            let peer = self.people.load(org_id, message.peer_of(*to)).await?;
+            events.push(Event::MessageDeleted {
+                org_id,
+                to: *to,
+                message_id: message.id,
+                peer,
+                scope,
+                was_unread: was_unread(message, *to),
+            });
         }
-        Ok(())
+        Ok(events)
     }
 
     async fn letter(&self, caller: &Caller, message: Message) -> Result<Letter> {

@@ -15,6 +15,7 @@ mod registry;
 mod sending;
 mod sessions;
 mod sync;
+mod telling;
 mod typing;
 mod upkeep;
 mod writer;
@@ -40,6 +41,8 @@ pub use upkeep::Upkeep;
 pub use writer::{Writer, WriterLimits};
 // For the transports, which know nothing else of `auth`.
 pub use crate::auth::{NewKey, same_secret};
+
+use telling::Telling;
 
 use crate::{
     Error,
@@ -97,6 +100,7 @@ impl Services {
         let presence =
             Presence::new(db.clone(), people.clone(), events.clone(), settings.presence_grace);
         let (writer, task) = Writer::start(db.clone(), events.clone(), settings.writer);
+        let telling = Telling::start(writer.clone(), events.clone());
         let verifier = Verifier::new(settings.verifier);
         let services = Self {
             identity: Identity::new(db.clone(), registry.clone(), people.clone(), verifier),
@@ -105,17 +109,11 @@ impl Services {
                 people.clone(),
                 plugins.clone(),
                 limits.clone(),
-                writer.clone(),
+                writer,
             ),
-            messages: Messages::new(
-                db.clone(),
-                people.clone(),
-                plugins.clone(),
-                writer.clone(),
-                events.clone(),
-            ),
+            messages: Messages::new(db.clone(), people.clone(), plugins.clone(), telling.clone()),
             history: History::new(db.clone(), people.clone(), presence.clone()),
-            reading: Reading::new(db.clone(), people.clone(), writer.clone(), events.clone()),
+            reading: Reading::new(db.clone(), people.clone(), telling),
             sync: SyncService::new(db.clone(), people.clone()),
             notifications: Notifications::new(db.clone(), people.clone()),
             operator: Operator::new(db.clone(), registry.clone()),

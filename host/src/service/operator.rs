@@ -127,7 +127,8 @@ impl Operator {
         self.commit(tx).await
     }
 
-    /// Gives an e-mail, with all its messages, to another subject.
+    /// Gives an e-mail, with all its messages, to another subject; an e-mail that the subject
+    /// had before stays with its messages, and is free.
     pub async fn rebind(
         &self,
         slug: &str,
@@ -139,6 +140,7 @@ impl Operator {
             return Err(Error::invalid("subject", "must be 1 to 1024 bytes, issuer at most 1024"));
         }
         let mut tx = self.begin(slug).await?;
+        users::unbind(&mut tx.conn(), email, issuer, subject).await?;
         match users::rebind(&mut tx.conn(), email, issuer, subject).await {
             Err(error) if db::violates(&error, users::SUBJECT_KEY) => {
                 return Err(Error::Conflict("that subject is bound to another e-mail".into()));

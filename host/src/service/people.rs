@@ -3,6 +3,7 @@
 use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use moka::sync::Cache;
+use time::OffsetDateTime;
 
 use crate::{
     Error, Result,
@@ -55,6 +56,11 @@ impl People {
         user
     }
 
+    /// Takes over when somebody was last seen, before the database knows.
+    pub fn saw(&self, org_id: OrgId, user: &User, at: OffsetDateTime) {
+        self.remember(org_id, User { last_seen_at: Some(at), ..user.clone() });
+    }
+
     /// Forgets a person who changed, and the e-mail they had.
     pub fn forget(&self, org_id: OrgId, id: UserId) {
         if let Some(user) = self.by_id.remove(&(org_id, id)) {
@@ -69,16 +75,19 @@ impl People {
         }
     }
 
-    /// The recipient of a message: somebody who never signed in is made to wait for it,
-    /// where the org allows that.
-    pub async fn recipient(&self, org: &Org, email: &Email) -> Result<Arc<User>> {
-        if let Some(user) = self.find_by_email(org.id, email).await? {
-            let known = user.first_seen_at.is_some() || org.settings.recipients == Recipients::Any;
-            return known.then_some(user).ok_or(Error::NotFound(Cow::Borrowed("the recipient")));
-        }
-        if org.settings.recipients == Recipients::Known {
+    /// The recipient of a message; `None`: nobody knows the e-mail, and the org allows to
+    /// write to it all the same.
+    pub async fn find_recipient(&self, org: &Org, email: &Email) -> Result<Option<Arc<User>>> {
+        let found = self.find_by_email(org.id, email).await?;
+        let is_known = found.as_ref().is_some_and(|user| user.first_seen_at.is_some());
+        if !is_known && org.settings.recipients == Recipients::Known {
             return Err(Error::NotFound(Cow::Borrowed("the recipient")));
         }
+        Ok(found)
+    }
+
+    /// Somebody who has never signed in, made to wait for their first message.
+    pub async fn make_waiting(&self, org: &Org, email: &Email) -> Result<Arc<User>> {
         let mut handle = self.db.org(org.id).await?;
         let user = users::insert_waiting(&mut handle.conn(), email).await?;
         Ok(self.remember(org.id, user))

@@ -83,7 +83,8 @@ impl Plugins {
 
     /// Puts in place what another server, or another command, has changed.
     pub async fn refresh(&self, org_id: OrgId) -> Result<()> {
-        if !self.ready.contains_key(&org_id) {
+        // One that is being loaded for the first time may have read what is old by now.
+        if !self.ready.contains_key(&org_id) && !self.reloading.contains_key(&org_id) {
             return Ok(());
         }
         let reloaded = self.reload(org_id).await;

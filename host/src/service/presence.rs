@@ -58,26 +58,25 @@ impl Presence {
         Self { db, people, events, grace, orgs: Arc::default() }
     }
 
-    /// One more socket of a person.
-    pub async fn connected(&self, caller: &Caller) {
-        let first = {
-            let mut org = self.orgs.entry(caller.org.id).or_default();
-            let online = org.entry(caller.user.id).or_insert_with(|| Online {
-                user: caller.user.clone(),
-                sockets: 0,
-                since: OffsetDateTime::now_utc(),
-                turn: 0,
-            });
-            online.sockets += 1;
-            online.turn += 1;
-            online.turn == 1
-        };
-        if first && let Some(audience) = self.audience(&caller.org, caller.user.id).await {
-            self.events.publish_lossy(Event::Online {
-                org_id: caller.org.id,
-                user: caller.user.clone(),
-                audience,
-            });
+    /// One more socket of a person; whether it is their first, to be told with
+    /// [`Presence::tell_online`].
+    pub fn count(&self, caller: &Caller) -> bool {
+        let mut org = self.orgs.entry(caller.org.id).or_default();
+        let online = org.entry(caller.user.id).or_insert_with(|| Online {
+            user: caller.user.clone(),
+            sockets: 0,
+            since: OffsetDateTime::now_utc(),
+            turn: 0,
+        });
+        online.sockets += 1;
+        online.turn += 1;
+        online.turn == 1
+    }
+
+    pub async fn tell_online(&self, caller: &Caller) {
+        if let Some(audience) = self.audience(&caller.org, caller.user.id).await {
+            let (org_id, user) = (caller.org.id, caller.user.clone());
+            self.events.publish_lossy(Event::Online { org_id, user, audience });
         }
     }
 
@@ -108,16 +107,22 @@ impl Presence {
             if org.get(&caller.user.id).is_none_or(|online| online.turn != turn) {
                 return;
             }
+            self.people.saw(org_id, &caller.user, last_seen);
             let Some(online) = org.remove(&caller.user.id) else { return };
             online.user
         };
         self.orgs.remove_if(&org_id, |_, people| people.is_empty());
+        let audience = self.audience(&caller.org, user.id).await;
+        let is_back = self.orgs.get(&org_id).is_some_and(|org| org.contains_key(&user.id));
+        // Told before it is stored: the database may take its time, and they come back.
+        if let Some(audience) = audience
+            && !is_back
+        {
+            let user = user.clone();
+            self.events.publish_lossy(Event::Offline { org_id, user, last_seen, audience });
+        }
         if let Err(error) = self.store_last_seen(org_id, user.id, last_seen).await {
             tracing::warn!(%error, org.id = %org_id, "last seen could not be stored");
-        }
-        self.people.forget(org_id, user.id);
-        if let Some(audience) = self.audience(&caller.org, user.id).await {
-            self.events.publish_lossy(Event::Offline { org_id, user, last_seen, audience });
         }
     }
 
@@ -164,8 +169,13 @@ impl Presence {
             .map(|(_, online)| OnlineUser { user: online.user.clone(), since: online.since })
             .filter(|online| after.is_none_or(|after| online.user.email.key() > after.key()))
             .collect();
-        page.sort_by(|one, other| one.user.email.key().cmp(other.user.email.key()));
-        page.truncate(Self::PAGE);
+        let order =
+            |one: &OnlineUser, other: &OnlineUser| one.user.email.key().cmp(other.user.email.key());
+        if page.len() > Self::PAGE {
+            page.select_nth_unstable_by(Self::PAGE, order);
+            page.truncate(Self::PAGE);
+        }
+        page.sort_by(order);
         Ok(page)
     }
 

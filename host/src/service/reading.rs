@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::{
     people::{People, PersonRef},
-    writer::Writer,
+    telling::Telling,
 };
 use crate::{
     Result,
@@ -18,7 +18,7 @@ use crate::{
         reading::Read,
     },
     domain::{Caller, MessageId, ThreadId, UserId},
-    events::{Event, Events, ReadMessage},
+    events::{Event, ReadMessage},
 };
 
 /// The most messages that one call may name, and that one bulk read names in events.
@@ -35,13 +35,12 @@ pub struct Marked {
 pub struct Reading {
     db: Db,
     people: People,
-    writer: Writer,
-    events: Events,
+    telling: Telling,
 }
 
 impl Reading {
-    pub fn new(db: Db, people: People, writer: Writer, events: Events) -> Self {
-        Self { db, people, writer, events }
+    pub fn new(db: Db, people: People, telling: Telling) -> Self {
+        Self { db, people, telling }
     }
 
     /// Marks single messages; those that are not the caller's to read are passed over.
@@ -64,29 +63,28 @@ impl Reading {
         reading::subtract_unread(conn, me, &counts).await?;
         let told: Vec<NewChange> = read.iter().flat_map(|one| read_changes(me, one)).collect();
         changes::insert(conn, &told).await?;
-        tx.commit().await?;
-        self.writer.announced().await;
-        self.announce(caller, &read).await?;
+        let events = self.marked(caller, &read).await?;
+        self.telling.commit(tx, events).await?;
         let ids: Vec<MessageId> = read.iter().map(|one| one.id).collect();
         Ok(Marked { updated: i64::try_from(ids.len()).unwrap_or(i64::MAX), ids })
     }
 
-    async fn announce(&self, caller: &Caller, read: &[Read]) -> Result<()> {
+    /// What is told of single messages, one event a sender.
+    async fn marked(&self, caller: &Caller, read: &[Read]) -> Result<Vec<Event>> {
         let mut by_sender: BTreeMap<UserId, (Vec<ReadMessage>, OffsetDateTime)> = BTreeMap::new();
         for one in read {
             let message = ReadMessage { id: one.id, sender_sees: !one.hidden_for_sender };
             by_sender.entry(one.sender_id).or_insert((Vec::new(), one.read_at)).0.push(message);
         }
+        let (org_id, reader) = (caller.org.id, &caller.user);
+        let mut events = Vec::with_capacity(by_sender.len());
         for (sender, (mut messages, read_at)) in by_sender {
             messages.sort_by_key(|message| message.id);
-            let sender = self.people.load(caller.org.id, sender).await?;
-            let reader = caller.user.clone();
-            let org_id = caller.org.id;
-            self.events
-                .publish(Event::MessagesRead { org_id, reader, sender, messages, read_at })
-                .await;
+            let sender = self.people.load(org_id, sender).await?;
+            let reader = reader.clone();
+            events.push(Event::MessagesRead { org_id, reader, sender, messages, read_at });
         }
-        Ok(())
+        Ok(events)
     }
 
     /// Marks all that the caller has received from a peer.
@@ -120,25 +118,21 @@ impl Reading {
             ];
             changes::insert(conn, &told).await?;
         }
-        tx.commit().await?;
-        if read.count > 0 {
-            self.writer.announced().await;
-            let hidden = read.newest_hidden.iter();
-            let named = read.newest.iter().zip(hidden);
-            let messages =
-                named.map(|(id, hidden)| ReadMessage { id: *id, sender_sees: !hidden }).collect();
-            self.events
-                .publish(Event::ThreadRead {
-                    org_id: caller.org.id,
-                    reader: caller.user.clone(),
-                    peer,
-                    messages,
-                    up_to_seq,
-                    count: read.count,
-                    read_at: read.read_at,
-                })
-                .await;
-        }
+        let hidden = read.newest_hidden.iter();
+        let named = read.newest.iter().zip(hidden);
+        let messages =
+            named.map(|(id, hidden)| ReadMessage { id: *id, sender_sees: !hidden }).collect();
+        let marked = Event::ThreadRead {
+            org_id: caller.org.id,
+            reader: caller.user.clone(),
+            peer,
+            messages,
+            up_to_seq,
+            count: read.count,
+            read_at: read.read_at,
+        };
+        let events = if read.count > 0 { vec![marked] } else { Vec::new() };
+        self.telling.commit(tx, events).await?;
         Ok(Marked { updated: read.count, ids: Vec::new() })
     }
 }

@@ -94,7 +94,7 @@ pub struct Sending {
     limits: Arc<Limits>,
     writer: Writer,
     in_flight: InFlight,
-    /// Threads that are known to exist.
+    /// Threads that exist, or whose opener has been charged for them.
     threads: Cache<(OrgId, ThreadId), ()>,
 }
 
@@ -214,10 +214,20 @@ impl Sending {
         if command.to == caller.user.email {
             return Err(Error::invalid("to", "must be somebody else"));
         }
-        let recipient = self.people.recipient(&caller.org, &command.to).await?;
-        if recipient.id == caller.user.id {
-            return Err(Error::invalid("to", "must be somebody else"));
-        }
+        let recipient = match self.people.find_recipient(&caller.org, &command.to).await? {
+            Some(recipient) if recipient.id == caller.user.id => {
+                return Err(Error::invalid("to", "must be somebody else"));
+            }
+            Some(recipient) => recipient,
+            None => {
+                // Charged before anything is made for somebody unknown.
+                self.charge_new_peer(caller).await?;
+                let recipient = self.people.make_waiting(&caller.org, &command.to).await?;
+                let thread_id = ThreadId::of(caller.user.id, recipient.id);
+                self.threads.insert((caller.org.id, thread_id), ());
+                recipient
+            }
+        };
         let thread_id = ThreadId::of(caller.user.id, recipient.id);
         self.check_new_peer(caller, thread_id).await?;
         let Some(reply_to) = command.reply_to else { return Ok((recipient, None)) };
@@ -234,20 +244,27 @@ impl Sending {
 
     /// Holds whoever writes to somebody for the first time to the day's allowance.
     async fn check_new_peer(&self, caller: &Caller, thread_id: ThreadId) -> Result<()> {
-        let limits = &caller.org.settings.limits;
         let key = (caller.org.id, thread_id);
-        if limits.new_peers_per_day == 0 || self.threads.contains_key(&key) {
+        if caller.org.settings.limits.new_peers_per_day == 0 || self.threads.contains_key(&key) {
             return Ok(());
         }
-        let user = caller.user.id;
         let mut handle = self.db.org(caller.org.id).await?;
-        if threads::exists(&mut handle.conn(), user, thread_id).await? {
-            self.threads.insert(key, ());
-            return Ok(());
+        let exists = threads::exists(&mut handle.conn(), caller.user.id, thread_id).await?;
+        drop(handle);
+        if !exists {
+            self.charge_new_peer(caller).await?;
         }
-        if !self.limits.knows_new_peers(user) {
+        // Paid for: what follows to the same person, before this one is stored, is free.
+        self.threads.insert(key, ());
+        Ok(())
+    }
+
+    async fn charge_new_peer(&self, caller: &Caller) -> Result<()> {
+        let (user, limits) = (caller.user.id, &caller.org.settings.limits);
+        if limits.new_peers_per_day > 0 && !self.limits.knows_new_peers(user) {
             let day_ago = OffsetDateTime::now_utc() - Limits::DAY;
             let most = i64::from(limits.new_peers_per_day);
+            let mut handle = self.db.org(caller.org.id).await?;
             let opened =
                 threads::list_opened_since(&mut handle.conn(), user, day_ago, most).await?;
             let age = |at: OffsetDateTime| {

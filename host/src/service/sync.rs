@@ -52,19 +52,21 @@ impl SyncService {
         let now = OffsetDateTime::now_utc();
         let me = caller.user.id;
         let mut handle = self.db.org(caller.org.id).await?;
-        let extent = changes::load_extent(&mut handle.conn(), me).await?;
         let Some(since) = since else {
+            let extent = changes::load_extent(&mut handle.conn(), me).await?;
             return Ok(Sync::Start { cursor: encode(me, Cursor(extent.position), now) });
         };
         let lifetime = Duration::from_secs(u64::from(caller.org.settings.sync_days) * 86_400);
         let Some(Cursor(since)) = decode(since, me, now - lifetime) else {
             return Ok(Sync::Resync);
         };
+        let page = changes::list(&mut handle.conn(), me, since, PAGE, PAGE_BYTES).await?;
+        let ChangePage { changes: rows, more } = page;
+        // Looked at after the list: what was removed before it was read counts as missing.
+        let extent = changes::load_extent(&mut handle.conn(), me).await?;
         if since < extent.pruned_position || since > extent.position {
             return Ok(Sync::Resync);
         }
-        let page = changes::list(&mut handle.conn(), me, since, PAGE, PAGE_BYTES).await?;
-        let ChangePage { changes: rows, more } = page;
         let reached = rows.last().map_or(since, |row| row.position);
         let mut ids: Vec<MessageId> = rows
             .iter()

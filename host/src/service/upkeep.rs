@@ -45,7 +45,6 @@ impl Upkeep {
                 Err(error) => {
                     tracing::warn!(%error, "notices of changed orgs cannot be heard; polling goes on");
                     tokio::time::sleep(Duration::from_secs(1)).await;
-                    self.changed_anywhere().await;
                 }
             }
         }
@@ -88,20 +87,27 @@ impl Upkeep {
         Ok(())
     }
 
+    /// Goes by an org's change: sockets first, for plugins may have to be compiled.
     async fn changed(&self, org_id: OrgId) {
         self.services.registry.forget(org_id).await;
-        if let Err(error) = self.services.plugins.refresh(org_id).await {
-            tracing::warn!(%error, org.id = %org_id, "plugins could not be refreshed; the next message tries again");
-        }
         self.events.publish(Event::OrgChanged(Some(org_id))).await;
+        let plugins = self.services.plugins.clone();
+        tokio::spawn(async move {
+            if let Err(error) = plugins.refresh(org_id).await {
+                tracing::warn!(%error, org.id = %org_id, "plugins could not be refreshed; the next message tries again");
+            }
+        });
     }
 
     async fn changed_anywhere(&self) {
         self.services.registry.forget_all();
-        if let Err(error) = self.services.plugins.refresh_all().await {
-            tracing::warn!(%error, "plugins could not be refreshed; the next message tries again");
-        }
         self.events.publish(Event::OrgChanged(None)).await;
+        let plugins = self.services.plugins.clone();
+        tokio::spawn(async move {
+            if let Err(error) = plugins.refresh_all().await {
+                tracing::warn!(%error, "plugins could not be refreshed; the next message tries again");
+            }
+        });
     }
 
     async fn sweep(&self) {

@@ -72,13 +72,19 @@ struct Waiting {
 #[derive(Clone)]
 pub struct Writer {
     queue: mpsc::Sender<Waiting>,
-    progress: Arc<Progress>,
+    begun: Arc<AtomicU64>,
+    announced: watch::Receiver<u64>,
 }
 
-/// How many batches were begun, and how many have been announced.
-struct Progress {
-    begun: AtomicU64,
-    announced: watch::Sender<u64>,
+/// How far the writer has come, for whoever tells of what happened to messages.
+#[derive(Clone)]
+pub struct Progress(watch::Receiver<u64>);
+
+impl Progress {
+    /// Waits until so many batches have been announced, or the writer has ended.
+    pub async fn announced(&self, batches: u64) {
+        let _ = self.0.clone().wait_for(|announced| *announced >= batches).await;
+    }
 }
 
 impl Writer {
@@ -89,19 +95,19 @@ impl Writer {
         limits: WriterLimits,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, receiver) = mpsc::channel(limits.queue);
-        let announced = watch::Sender::new(0);
-        let progress = Arc::new(Progress { begun: AtomicU64::new(0), announced });
-        let task = Task { db, events, limits, progress: progress.clone() };
-        (Self { queue, progress }, tokio::spawn(task.run(receiver)))
+        let (announcing, announced) = watch::channel(0);
+        let begun = Arc::new(AtomicU64::new(0));
+        let task = Task { db, events, limits, begun: begun.clone(), announcing };
+        (Self { queue, begun, announced }, tokio::spawn(task.run(receiver)))
     }
 
-    /// Waits until all that is stored by now has been told: whoever tells of a message's
-    /// fate comes after the message.
-    pub async fn announced(&self) {
-        let begun = self.progress.begun.load(Ordering::Acquire);
-        let mut announced = self.progress.announced.subscribe();
-        // An error means that the server is stopping.
-        let _ = announced.wait_for(|announced| *announced >= begun).await;
+    /// How many batches have been begun: whatever is stored by now is in one of them.
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Acquire)
+    }
+
+    pub fn progress(&self) -> Progress {
+        Progress(self.announced.clone())
     }
 
     /// Takes a place in the queue, without waiting: the order of calls is the order of messages.
@@ -116,7 +122,8 @@ struct Task {
     db: Db,
     events: Events,
     limits: WriterLimits,
-    progress: Arc<Progress>,
+    begun: Arc<AtomicU64>,
+    announcing: watch::Sender<u64>,
 }
 
 impl Task {
@@ -127,9 +134,9 @@ impl Task {
             // which will find the first stored.
             while !waiting.is_empty() {
                 let (batch, repeats) = split_repeats(std::mem::take(&mut waiting));
-                let begun = self.progress.begun.fetch_add(1, Ordering::AcqRel) + 1;
+                let begun = self.begun.fetch_add(1, Ordering::AcqRel) + 1;
                 self.store(batch).await;
-                self.progress.announced.send_replace(begun);
+                self.announcing.send_replace(begun);
                 waiting = repeats;
             }
         }
@@ -143,9 +150,15 @@ impl Task {
             Err(error) => {
                 // One row breaks the whole statement: alone, each answers for itself.
                 tracing::warn!(%error, rows = batch.len(), "batch failed; storing its rows one by one");
-                for (waiting, row) in batch.into_iter().zip(rows) {
+                let mut alone = batch.into_iter().zip(rows);
+                while let Some((waiting, row)) = alone.next() {
                     match self.insert(std::slice::from_ref(&row)).await {
                         Ok(placed) => self.announce(vec![waiting], vec![row], placed).await,
+                        Err(error) if db::is_unavailable(&error) => {
+                            // Nor will it take the others.
+                            let rest = alone.map(|(waiting, _)| waiting);
+                            return refuse(std::iter::once(waiting).chain(rest).collect(), error);
+                        }
                         Err(error) => refuse(vec![waiting], error),
                     }
                 }

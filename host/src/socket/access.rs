@@ -7,13 +7,14 @@ use socketioxide::socket::Socket;
 
 use super::{
     conn::{Conn, Pass},
-    fanout, handlers,
+    handlers,
     hub::Hub,
+    review,
 };
 use crate::{
     Error, Result,
     domain::{Org, OrgId},
-    service::Services,
+    service::{Services, Session},
 };
 
 /// What the CONNECT packet carries; never a header or a query string.
@@ -82,35 +83,51 @@ impl Access {
                 retry_after: std::time::Duration::from_secs(10),
             });
         }
-        // A change that came between the token's check and the line above has not seen this
-        // socket.
-        if !self.services.identity.is_current(&session).await? {
-            if let Err(error) = fanout::review(&self.services, std::slice::from_ref(&conn)).await {
-                self.hub.remove(&conn);
-                return Err(error);
-            }
-            if conn.is_gone() {
-                self.hub.remove(&conn);
-                return Err(Error::Unauthorized("the token no longer counts"));
-            }
-        }
         self.hub.expiry.watch_opening(&conn);
+        if let Err(error) = self.look_again(&session, &conn).await {
+            self.hub.remove(&conn);
+            return Err(error);
+        }
         socket.extensions.insert(conn);
         Ok(())
     }
 
+    /// A change that came between the token's check and the socket's entry into the hub has
+    /// not seen this socket.
+    async fn look_again(&self, session: &Session, conn: &Arc<Conn>) -> Result<()> {
+        if self.services.identity.is_current(session).await? {
+            return Ok(());
+        }
+        review::look_at(&self.services, std::slice::from_ref(conn)).await?;
+        if conn.is_gone() {
+            return Err(Error::Unauthorized("the token no longer counts"));
+        }
+        Ok(())
+    }
+
     /// The CONNECT is answered: what waited may go, and the person is online.
-    pub(super) async fn connected(&self, socket: &Arc<Socket>) {
+    pub(super) fn connected(&self, socket: &Arc<Socket>) {
         let Some(conn) = socket.extensions.get::<Arc<Conn>>() else { return };
         self.hub.expiry.watch(&conn);
         conn.open();
-        self.services.presence.connected(&conn.caller()).await;
+        self.count(&conn);
+    }
+
+    /// Counts a connected socket for its person's presence, once: its first event may come
+    /// before its connect handler runs.
+    pub(super) fn count(&self, conn: &Conn) {
+        let caller = conn.caller();
+        if conn.count_in(|| self.services.presence.count(&caller)) == Some(true) {
+            let presence = self.services.presence.clone();
+            tokio::spawn(async move { presence.tell_online(&caller).await });
+        }
     }
 
     /// The socket is gone.
     pub(super) fn disconnected(&self, conn: &Conn) {
-        if self.hub.remove(conn) {
-            self.services.limits.forget_socket(conn.key);
+        self.hub.remove(conn);
+        self.services.limits.forget_socket(conn.key);
+        if conn.count_out() {
             self.services.presence.disconnected(&conn.caller());
         }
     }

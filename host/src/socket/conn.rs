@@ -2,7 +2,7 @@ use std::{
     collections::{HashMap, VecDeque},
     sync::{
         Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -38,8 +38,21 @@ pub(super) struct Conn {
     /// The sends that wait behind another one to the same peer, by the peer's e-mail.
     pub(super) sends: Mutex<HashMap<String, VecDeque<Job>>>,
     pub(super) pending_sends: AtomicU32,
+    /// The exp of which the bearer has been told.
+    told_expiring: AtomicI64,
+    watch: AtomicU64,
+    counted: Mutex<Counted>,
     /// One sync at a time: a page may be large.
     pub(super) syncing: tokio::sync::Mutex<()>,
+}
+
+/// Whether a socket counts for its person's presence. A socket may be gone before its
+/// connect handler has run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counted {
+    New,
+    In,
+    Out,
 }
 
 /// What keeps a socket open.
@@ -74,6 +87,9 @@ impl Conn {
             outbox: Mutex::new(Outbox::new(hub.settings.max_queued_bytes)),
             sends: Mutex::default(),
             pending_sends: AtomicU32::new(0),
+            told_expiring: AtomicI64::new(0),
+            watch: AtomicU64::new(0),
+            counted: Mutex::new(Counted::New),
             syncing: tokio::sync::Mutex::default(),
         }
     }
@@ -84,6 +100,37 @@ impl Conn {
 
     pub(super) fn caller(&self) -> Caller {
         self.pass().caller
+    }
+
+    /// Whether its bearer is still to be told that this token ends.
+    pub(super) fn tell_expiring(&self, expires_at: OffsetDateTime) -> bool {
+        let exp = expires_at.unix_timestamp();
+        self.told_expiring.swap(exp, Ordering::AcqRel) != exp
+    }
+
+    /// The number of a new watch over this socket's token.
+    pub(super) fn next_watch(&self) -> u64 {
+        self.watch.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    pub(super) fn is_watched_by(&self, number: u64) -> bool {
+        self.watch.load(Ordering::Acquire) == number
+    }
+
+    /// Counts the socket among its person's by calling `count`, unless it is gone already.
+    pub(super) fn count_in<T>(&self, count: impl FnOnce() -> T) -> Option<T> {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if *counted != Counted::New {
+            return None;
+        }
+        *counted = Counted::In;
+        Some(count())
+    }
+
+    /// Whether the socket, now gone, had been counted.
+    pub(super) fn count_out(&self) -> bool {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *counted, Counted::Out) == Counted::In
     }
 
     pub(super) fn expires_at(&self) -> OffsetDateTime {

@@ -1,6 +1,6 @@
 //! From what happened to who is told.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use socketioxide::SocketIo;
@@ -13,17 +13,15 @@ use super::{
     outbox::Packet,
 };
 use crate::{
-    Result,
     domain::{OrgId, User, UserId},
     events::{Audience, Event, Exchange, ReadMessage, SocketKey},
-    service::{OpenSession, Services},
     wire::{MessageView, NotificationView, time_text},
 };
 
 /// How long a typing indicator may be shown.
 const TYPING_MS: u32 = 5000;
 
-pub(super) async fn emit(io: &SocketIo, hub: &Arc<Hub>, services: &Services, event: Event) {
+pub(super) async fn emit(io: &SocketIo, hub: &Hub, event: Event) {
     match event {
         Event::MessageSent { exchange, sender_prev_seq, recipient_prev_seq, origin, notify } => {
             let prev = (sender_prev_seq, recipient_prev_seq);
@@ -60,9 +58,8 @@ pub(super) async fn emit(io: &SocketIo, hub: &Arc<Hub>, services: &Services, eve
             tell(hub, (org_id, peer.id), "threadRead", &data(&reader));
             tell(hub, (org_id, reader.id), "threadRead", &data(&peer));
         }
-        Event::OrgChanged(org_id) => {
-            tokio::spawn(review_sessions(hub.clone(), services.clone(), org_id));
-        }
+        // Not told, but looked into (`review`).
+        Event::OrgChanged(_) => {}
         Event::Typing { org_id, from, to } => {
             let data = json!({ "from": from.email.as_str(), "expiresInMs": TYPING_MS });
             tell_lossy(hub, (org_id, to), "typing", &data);
@@ -195,47 +192,4 @@ async fn presence(
             }
         }
     }
-}
-
-/// Ends the sockets whose token no longer counts, after something about their org changed;
-/// the others go by its new settings.
-async fn review_sessions(hub: Arc<Hub>, services: Services, org_id: Option<OrgId>) {
-    let mut by_org: HashMap<OrgId, Vec<Arc<Conn>>> = HashMap::new();
-    for conn in hub.of_org(org_id) {
-        by_org.entry(conn.caller().org.id).or_default().push(conn);
-    }
-    for conns in by_org.into_values() {
-        while let Err(error) = review(&services, &conns).await {
-            tracing::warn!(%error, "sockets could not be reviewed; trying again");
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
-}
-
-/// Looks once at sockets of one org.
-pub(super) async fn review(services: &Services, conns: &[Arc<Conn>]) -> Result<()> {
-    let Some(first) = conns.first() else { return Ok(()) };
-    let open: Vec<OpenSession> = conns
-        .iter()
-        .map(|conn| {
-            let pass = conn.pass();
-            OpenSession {
-                socket: conn.key,
-                user_id: pass.caller.user.id,
-                key_id: pass.key_id,
-                subject: pass.subject,
-                issuer: pass.issuer,
-                issued_at: pass.caller.issued_at,
-            }
-        })
-        .collect();
-    let review = services.sessions.review(&first.caller().org, &open).await?;
-    for conn in conns {
-        if review.ended.contains(&conn.key) {
-            conn.disconnect();
-        } else {
-            conn.go_by(&review.org, review.people.get(&conn.caller().user.id));
-        }
-    }
-    Ok(())
 }

@@ -9,7 +9,6 @@ use socketioxide::socket::Socket;
 use super::{
     access::Access,
     conn::{Conn, Pass},
-    fanout,
     incoming::Incoming,
     sends,
 };
@@ -24,8 +23,9 @@ use crate::{
 /// order in which a socket's events arrive; futures run side by side.
 pub(super) fn register(socket: &Socket, conn: &Arc<Conn>, access: &Access) {
     let (sender, services) = (conn.clone(), access.services.clone());
+    let patience = access.hub.settings.patience;
     socket.on("sendMessage", move |event: Incoming| {
-        sends::receive(&sender, &services, event);
+        sends::receive(&sender, &services, patience, event);
         std::future::ready(())
     });
     on(socket, conn, access, "typing", typing);
@@ -67,7 +67,9 @@ where
     T: serde::Serialize + Send + 'static,
 {
     let (conn, services) = (conn.clone(), access.services.clone());
+    let (patience, access) = (access.hub.settings.patience, access.clone());
     socket.on(name, move |event: Incoming| {
+        access.count(&conn);
         let caller = conn.caller();
         let admitted = services.limits.event(conn.key, &caller.org.settings.limits);
         let (conn, services, handle) = (conn.clone(), services.clone(), handle.clone());
@@ -76,7 +78,12 @@ where
             let result = match (admitted, data) {
                 (Err(error), _) => Err(error),
                 (Ok(()), None) => Err(Error::Malformed("the event's data must be JSON".into())),
-                (Ok(()), Some(data)) => handle(services, caller, data).await,
+                (Ok(()), Some(data)) => {
+                    // A database that hangs leaves nobody without an answer.
+                    tokio::time::timeout(patience, handle(services, caller, data))
+                        .await
+                        .unwrap_or(Err(Error::Unavailable(None)))
+                }
             };
             conn.answer(name, ack, result);
         }
@@ -145,10 +152,11 @@ async fn authenticate(
     if session.caller.user.id != caller.user.id {
         return Err(Error::Forbidden("the token is somebody else's".into()));
     }
+    // Nothing comes between this look and the line after it.
+    if !services.identity.is_current(&session).await? {
+        return Err(Error::Unavailable(None));
+    }
     conn.extend(Pass::from(&*session));
     expiry.watch(conn);
-    if !services.identity.is_current(&session).await? {
-        fanout::review(services, std::slice::from_ref(conn)).await?;
-    }
     Ok(json!({ "ok": true, "exp": session.caller.expires_at.unix_timestamp() }))
 }

@@ -52,14 +52,13 @@ impl Hub {
         true
     }
 
-    /// Removes a socket; whether it was there.
-    pub(super) fn remove(&self, conn: &Conn) -> bool {
+    pub(super) fn remove(&self, conn: &Conn) {
         let caller = conn.caller();
         let person = (caller.org.id, caller.user.id);
-        let was_there =
-            self.people.get_mut(&person).is_some_and(|mut conns| conns.remove(&conn.key).is_some());
+        if let Some(mut conns) = self.people.get_mut(&person) {
+            conns.remove(&conn.key);
+        }
         self.people.remove_if(&person, |_, conns| conns.is_empty());
-        was_there
     }
 
     /// The open sockets of a person.

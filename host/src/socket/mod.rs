@@ -9,10 +9,11 @@ mod handlers;
 mod hub;
 mod incoming;
 mod outbox;
+mod review;
 mod sends;
 mod transport;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use socketioxide::{SocketIo, extract::TryData, handler::ConnectHandler};
 
@@ -30,6 +31,8 @@ pub const NAMESPACE: &str = "/community-chat";
 pub struct SocketSettings {
     /// What may wait for one socket before it is cut, in bytes.
     pub max_queued_bytes: usize,
+    /// How long an event may take before it is answered `unavailable`.
+    pub patience: Duration,
 }
 
 /// The sockets of this server.
@@ -56,7 +59,7 @@ impl Sockets {
         // the connect handler runs, and a client may send at once.
         let on_connect = move |Handle(socket): Handle| {
             let access = access.clone();
-            async move { access.connected(&socket).await }
+            async move { access.connected(&socket) }
         };
         let gate = move |Handle(socket): Handle, TryData(auth): TryData<AuthPayload>| {
             let access = admit.clone();
@@ -68,8 +71,20 @@ impl Sockets {
 
     /// Emits every event to those whom it concerns, until no service is left to tell of any.
     pub async fn fan_out(self, mut events: tokio::sync::mpsc::Receiver<Event>) {
-        while let Some(event) = events.recv().await {
-            fanout::emit(&self.io, &self.hub, &self.services, event).await;
+        let (reviews, changed) = tokio::sync::mpsc::unbounded_channel();
+        let review = review::run(&self.hub, &self.services, changed);
+        let tell = async {
+            while let Some(event) = events.recv().await {
+                match event {
+                    // Looked into beside: it asks the database.
+                    Event::OrgChanged(org_id) => drop(reviews.send(org_id)),
+                    event => fanout::emit(&self.io, &self.hub, event).await,
+                }
+            }
+        };
+        tokio::select! {
+            () = tell => {}
+            () = review => {}
         }
     }
 

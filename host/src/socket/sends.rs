@@ -6,9 +6,11 @@
 use std::{
     collections::{VecDeque, hash_map::Entry},
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::{conn::Conn, incoming::Incoming};
 use crate::{
@@ -25,10 +27,12 @@ pub(super) struct Job {
     caller: Caller,
     command: SendCommand,
     ack: Option<i64>,
+    /// How long checking it, and then storing it, may take.
+    patience: Duration,
 }
 
 /// Takes a send in; runs in the order in which a socket's events arrive.
-pub(super) fn receive(conn: &Arc<Conn>, services: &Services, event: Incoming) {
+pub(super) fn receive(conn: &Arc<Conn>, services: &Services, patience: Duration, event: Incoming) {
     let caller = conn.caller();
     if let Err(error) = conn.begin_send(caller.org.settings.limits.pending_sends_per_socket) {
         conn.answer(EVENT, event.ack, Err::<(), _>(error));
@@ -36,7 +40,7 @@ pub(super) fn receive(conn: &Arc<Conn>, services: &Services, event: Incoming) {
     }
     let ack = event.ack;
     match read(services, &caller, event) {
-        Ok(command) => enqueue(conn, services, Job { caller, command, ack }),
+        Ok(command) => enqueue(conn, services, Job { caller, command, ack, patience }),
         Err(error) => {
             conn.end_send();
             conn.answer(EVENT, ack, Err::<(), _>(error));
@@ -67,7 +71,7 @@ fn enqueue(conn: &Arc<Conn>, services: &Services, job: Job) {
 async fn work(conn: Arc<Conn>, services: Services, peer: String, first: Job) {
     let mut next = Some(first);
     while let Some(job) = next {
-        prepare(&conn, &services, job).await;
+        Box::pin(prepare(&conn, &services, job)).await;
         let mut queues = conn.sends.lock().unwrap_or_else(PoisonError::into_inner);
         next = queues.get_mut(&peer).and_then(VecDeque::pop_front);
         if next.is_none() {
@@ -78,14 +82,18 @@ async fn work(conn: Arc<Conn>, services: Services, peer: String, first: Job) {
 
 /// Gives a send its place in the order; its answer comes when it is stored.
 async fn prepare(conn: &Arc<Conn>, services: &Services, job: Job) {
-    let Job { caller, command, ack } = job;
-    let prepared = services.sending.prepare(&caller, Via::Socket(conn.key), command).await;
+    let Job { caller, command, ack, patience } = job;
+    let prepared = services.sending.prepare(&caller, Via::Socket(conn.key), command);
+    let prepared = timeout(patience, prepared).await.unwrap_or(Err(Error::Unavailable(None)));
     let conn = conn.clone();
     match prepared {
         Err(error) => answer(&conn, ack, Err(error)),
         Ok(prepared) => {
             let sending = services.sending.clone();
-            tokio::spawn(async move { answer(&conn, ack, sending.finish(prepared).await) });
+            tokio::spawn(async move {
+                let sent = timeout(patience, sending.finish(prepared)).await;
+                answer(&conn, ack, sent.unwrap_or(Err(Error::Unavailable(None))));
+            });
         }
     }
 }

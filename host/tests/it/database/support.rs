@@ -240,7 +240,11 @@ fn template_name() -> String {
 }
 
 fn database(url: &str) -> Db {
-    Db::new(url, &PoolLimits { connections: 8, connections_per_org: 8, acquire: LIMIT, statement: LIMIT }).unwrap()
+    Db::new(
+        url,
+        &PoolLimits { connections: 8, connections_per_org: 8, acquire: LIMIT, statement: LIMIT },
+    )
+    .unwrap()
 }
 
 async fn execute(connection: &mut PgConnection, sql: String) {
