@@ -50,24 +50,25 @@ class Postgres {
     return `postgres://postgres@localhost/postgres?host=${this.#directory}&sslmode=disable`;
   }
 
-  get #data() {
+  /** Where its processes work. */
+  get data() {
     return join(this.#directory, 'data');
   }
 
   async init() {
-    mkdirSync(this.#data, { mode: 0o700 });
+    mkdirSync(this.data, { mode: 0o700 });
     const { uid, gid } = this.#options;
-    if (uid) for (const path of [this.#directory, this.#data]) chownSync(path, uid, gid);
+    if (uid) for (const path of [this.#directory, this.data]) chownSync(path, uid, gid);
     await run(
       join(this.#bin, 'initdb'),
-      ['-D', this.#data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'],
+      ['-D', this.data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'],
       this.#options,
     );
     process.once('exit', this.#discard);
   }
 
   async start() {
-    const args = ['-D', this.#data, '-k', this.#directory, '-c', 'listen_addresses='];
+    const args = ['-D', this.data, '-k', this.#directory, '-c', 'listen_addresses='];
     const child = spawn(join(this.#bin, 'postgres'), args, { ...this.#options, stdio: 'ignore' });
     child.exited = new Promise((done) => child.once('exit', done));
     this.#child = child;
