@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 
@@ -8,7 +9,7 @@ import { assertAckError, assertProblem, ids } from './harness/assertions.mjs';
 import { processesIn, startPostgres } from './harness/postgres.mjs';
 import { RawSocket } from './harness/raw_socket.mjs';
 import { startServer } from './harness/server.mjs';
-import { until } from './harness/until.mjs';
+import { until, within } from './harness/until.mjs';
 import { MESSAGES } from './harness/user.mjs';
 
 const server = await startServer();
@@ -186,6 +187,25 @@ test('a Postgres that hangs leaves nobody without an answer', async (t) => {
   for (const answer of [sent, read]) assertProblem(answer, 503, 'unavailable');
   for (const answer of [ack, synced]) assertAckError(answer, 503, 'unavailable');
   await until('the server serves again', async () => (await alice.get(`${MESSAGES}/threads`)).status === 200, 30_000);
+});
+
+test('a body that does not come ends its request', async (t) => {
+  const config = join(server.dataDir, 'brisk.toml');
+  writeFileSync(config, '[http]\nbody_ms = 500\n');
+  const other = await startServer({ args: ['--config', config] });
+  t.after(() => other.stop());
+  const opened = await other.request('/socket.io/?EIO=4&transport=polling');
+  const { sid } = JSON.parse(opened.text.slice(1));
+  const { hostname, port } = new URL(other.url);
+
+  for (const path of [`/socket.io/?EIO=4&transport=polling&sid=${sid}`, MESSAGES]) {
+    const line = connect({ host: hostname, port: Number(port) });
+    t.after(() => line.destroy());
+    line.write(`POST ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 100\r\n\r\n4`);
+    const ended = new Promise((done) => line.once('close', done).once('error', done).resume());
+
+    await within(8000, `the end of ${path}`, ended);
+  }
 });
 
 function tryContinue(pid) {

@@ -84,6 +84,8 @@ pub struct Http {
     pub max_body_bytes: usize,
     #[serde(rename = "header_ms", deserialize_with = "millis")]
     pub header: Duration,
+    #[serde(rename = "body_ms", deserialize_with = "millis")]
+    pub body: Duration,
     #[serde(rename = "patience_ms", deserialize_with = "millis")]
     pub patience: Duration,
 }

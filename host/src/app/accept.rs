@@ -21,6 +21,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 use tower::{ServiceExt, service_fn};
+use tower_http::timeout::TimeoutBody;
 
 use crate::socket::{Attached, Cut, Transports};
 
@@ -28,6 +29,8 @@ use crate::socket::{Attached, Cut, Transports};
 pub(super) struct AcceptLimits {
     /// How long a client may take to send a request's headers.
     pub(super) header: Duration,
+    /// How long the next piece of a body may take.
+    pub(super) body: Duration,
     /// How long a stop waits for requests under way.
     pub(super) stop: Duration,
 }
@@ -80,7 +83,8 @@ async fn connect(
     let service = service_fn(move |mut request: Request<Incoming>| {
         line.see(&request);
         request.extensions_mut().insert(line.cut.clone());
-        router.clone().oneshot(request.map(Body::new))
+        let body = |body| Body::new(TimeoutBody::new(limits.body, body));
+        router.clone().oneshot(request.map(body))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

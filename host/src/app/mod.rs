@@ -82,8 +82,11 @@ impl Server {
             .local_addr()
             .map_err(|error| StartError::Listen(settings.server.listen, error))?;
         let (stop, stopping) = watch::channel(false);
-        let limits =
-            accept::AcceptLimits { header: settings.http.header, stop: settings.server.stop };
+        let limits = accept::AcceptLimits {
+            header: settings.http.header,
+            body: settings.http.body,
+            stop: settings.server.stop,
+        };
         let accepting =
             tokio::spawn(accept::serve(listener, router, transports.clone(), limits, stopping));
         Ok(Self {

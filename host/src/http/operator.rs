@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     http::StatusCode,
 };
 
-use super::{Http, body::Shaped, caller::OperatorAccess, error::ApiError};
+use super::{Http, body::Shaped, caller::OperatorAccess, error::ApiError, page::Segment};
 use crate::{
     Error,
     wire::{KeyRequest, KeyView, MintedKeyView, OrgRequest, OrgView, RebindRequest, RevokeRequest},
@@ -45,7 +45,7 @@ pub(super) async fn create(
 pub(super) async fn find(
     State(http): State<Http>,
     _: OperatorAccess,
-    Path(org): Path<String>,
+    Segment(org): Segment,
 ) -> Result<Json<OrgView>, ApiError> {
     Ok(Json(http.services.operator.load_org(&org).await?.into()))
 }
@@ -54,7 +54,7 @@ pub(super) async fn find(
 pub(super) async fn change(
     State(http): State<Http>,
     _: OperatorAccess,
-    Path(org): Path<String>,
+    Segment(org): Segment,
     Shaped(request): Shaped<OrgRequest>,
 ) -> Result<Json<OrgView>, ApiError> {
     let change = request.into_change()?;
@@ -65,7 +65,7 @@ pub(super) async fn change(
 pub(super) async fn list_keys(
     State(http): State<Http>,
     _: OperatorAccess,
-    Path(org): Path<String>,
+    Segment(org): Segment,
 ) -> Result<Json<Vec<KeyView>>, ApiError> {
     let keys = http.services.operator.list_keys(&org).await?;
     Ok(Json(keys.iter().map(KeyView::from).collect()))
@@ -75,7 +75,7 @@ pub(super) async fn list_keys(
 pub(super) async fn add_key(
     State(http): State<Http>,
     _: OperatorAccess,
-    Path(org): Path<String>,
+    Segment(org): Segment,
     Shaped(request): Shaped<KeyRequest>,
 ) -> Result<(StatusCode, Json<MintedKeyView>), ApiError> {
     let (key, secret) = request.into_key()?;
@@ -87,9 +87,11 @@ pub(super) async fn add_key(
 pub(super) async fn retire_key(
     State(http): State<Http>,
     _: OperatorAccess,
-    Path((org, id)): Path<(String, String)>,
+    names: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<StatusCode, ApiError> {
-    let id = id.parse().map_err(|_| Error::NotFound(Cow::Borrowed("the key")))?;
+    let unknown = || Error::NotFound(Cow::Borrowed("the key"));
+    let Path((org, id)) = names.map_err(|_| unknown())?;
+    let id = id.parse().map_err(|_| unknown())?;
     http.services.operator.retire_key(&org, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -98,7 +100,7 @@ pub(super) async fn retire_key(
 pub(super) async fn rebind(
     State(http): State<Http>,
     _: OperatorAccess,
-    Path(org): Path<String>,
+    Segment(org): Segment,
     Shaped(request): Shaped<RebindRequest>,
 ) -> Result<StatusCode, ApiError> {
     let email = request.email()?;
@@ -110,7 +112,7 @@ pub(super) async fn rebind(
 pub(super) async fn revoke(
     State(http): State<Http>,
     _: OperatorAccess,
-    Path(org): Path<String>,
+    Segment(org): Segment,
     Shaped(request): Shaped<RevokeRequest>,
 ) -> Result<StatusCode, ApiError> {
     http.services.operator.revoke(&org, request.email()?.as_ref()).await?;

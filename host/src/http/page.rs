@@ -1,9 +1,29 @@
+use std::borrow::Cow;
+
 use axum::{
     Json,
-    http::{HeaderMap, HeaderName, HeaderValue, Uri, header},
+    extract::{FromRequestParts, Path},
+    http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+
+use super::error::ApiError;
+use crate::Error;
+
+/// One segment of a path; what is not UTF-8 names nothing.
+pub(super) struct Segment(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(text)) => Ok(Self(text)),
+            Err(_) => Err(ApiError(Error::NotFound(Cow::Borrowed("this path")))),
+        }
+    }
+}
 
 /// A bare array, and in its headers where the list goes on.
 pub(super) struct PageResponse<T> {

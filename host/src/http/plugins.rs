@@ -1,14 +1,11 @@
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 
 use super::{
     Http,
     body::{RawBody, Shaped},
     caller::Admin,
     error::ApiError,
+    page::Segment,
 };
 use crate::wire::{ActivateRequest, ConfigRequest, PluginView};
 
@@ -25,7 +22,7 @@ pub(super) async fn list(
 pub(super) async fn find(
     State(http): State<Http>,
     Admin(caller): Admin,
-    Path(name): Path<String>,
+    Segment(name): Segment,
 ) -> Result<Json<PluginView>, ApiError> {
     Ok(Json(http.services.plugins.find(&caller, &name).await?.into()))
 }
@@ -34,7 +31,7 @@ pub(super) async fn find(
 pub(super) async fn upload(
     State(http): State<Http>,
     Admin(caller): Admin,
-    Path(name): Path<String>,
+    Segment(name): Segment,
     RawBody(component): RawBody,
 ) -> Result<(StatusCode, Json<PluginView>), ApiError> {
     let (plugin, is_new) = http.services.plugins.upload(&caller, &name, &component).await?;
@@ -46,7 +43,7 @@ pub(super) async fn upload(
 pub(super) async fn configure(
     State(http): State<Http>,
     Admin(caller): Admin,
-    Path(name): Path<String>,
+    Segment(name): Segment,
     Shaped(config): Shaped<ConfigRequest>,
 ) -> Result<Json<PluginView>, ApiError> {
     Ok(Json(http.services.plugins.configure(&caller, &name, config).await?.into()))
@@ -56,7 +53,7 @@ pub(super) async fn configure(
 pub(super) async fn activate(
     State(http): State<Http>,
     Admin(caller): Admin,
-    Path(name): Path<String>,
+    Segment(name): Segment,
     Shaped(request): Shaped<ActivateRequest>,
 ) -> Result<Json<PluginView>, ApiError> {
     let version = request.version.as_deref();
@@ -68,7 +65,7 @@ pub(super) async fn activate(
 pub(super) async fn disable(
     State(http): State<Http>,
     Admin(caller): Admin,
-    Path(name): Path<String>,
+    Segment(name): Segment,
 ) -> Result<Json<PluginView>, ApiError> {
     Ok(Json(http.services.plugins.disable(&caller, &name).await?.into()))
 }
@@ -77,7 +74,7 @@ pub(super) async fn disable(
 pub(super) async fn remove(
     State(http): State<Http>,
     Admin(caller): Admin,
-    Path(name): Path<String>,
+    Segment(name): Segment,
 ) -> Result<StatusCode, ApiError> {
     http.services.plugins.remove(&caller, &name).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -1,8 +1,9 @@
 //! What operators do: orgs, their keys, and who their people are. The command line and
 //! `/admin/orgs` call the same methods.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
+use moka::future::Cache;
 use serde_json::{Value as Json, json};
 use time::OffsetDateTime;
 
@@ -33,11 +34,13 @@ pub struct OrgChange {
 pub struct Operator {
     db: Db,
     registry: Registry,
+    origins: Cache<(), Arc<Vec<String>>>,
 }
 
 impl Operator {
     pub fn new(db: Db, registry: Registry) -> Self {
-        Self { db, registry }
+        let origins = Cache::builder().time_to_live(Duration::from_secs(5)).build();
+        Self { db, registry, origins }
     }
 
     pub async fn create_org(
@@ -90,9 +93,14 @@ impl Operator {
         self.load_org(slug).await
     }
 
-    /// The browser origins that any org names.
-    pub async fn list_origins(&self) -> Result<Vec<String>> {
-        Ok(orgs::list_origins(&self.db).await?)
+    /// The browser origins that any org names. Asked by strangers: looked up every few
+    /// seconds at most, or after a change made here.
+    pub async fn list_origins(&self) -> Result<Arc<Vec<String>>> {
+        let look_up = async { orgs::list_origins(&self.db).await.map(Arc::new) };
+        self.origins
+            .try_get_with((), look_up)
+            .await
+            .map_err(|error: Arc<db::DbError>| Error::unavailable(error))
     }
 
     pub async fn add_key(&self, slug: &str, key: NewKey) -> Result<OrgKey> {
@@ -198,6 +206,7 @@ impl Operator {
         orgs::touch(&mut tx.conn()).await?;
         tx.commit().await?;
         self.registry.forget(org_id).await;
+        self.origins.invalidate(&()).await;
         Ok(())
     }
 
