@@ -44,6 +44,7 @@ unit: guests ## Unit and integration tests, on a Postgres of their own
 .PHONY: e2e
 e2e: guests ## End to end: the built server, the official socket.io-client
 	@host/tools/requirements.sh test
-	cargo build
+	@# The tests' own build of the server: a plain `cargo build` would compile all of it again.
+	cargo test --no-run
 	cd tests && npm ci --no-audit --no-fund
 	@bin=$$(host/tools/postgres-binaries.sh $(CACHE)/postgres) && cd tests && PG_BIN_DIR=$$bin npm test

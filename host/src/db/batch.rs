@@ -231,7 +231,7 @@ pub async fn insert(db: &Db, batch: &[NewMessage]) -> Result<Vec<Option<Placed>>
         &columns.metadata,
         &columns.reply_tos as &[Option<MessageId>],
     )
-    .fetch_all(&db.pool)
+    .fetch_all(&db.batches)
     .await?;
 
     let mut placed = vec![None; batch.len()];

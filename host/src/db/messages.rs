@@ -224,7 +224,7 @@ pub async fn list_thread(
         Part::Newest => {
             select_visible!(
                 "content",
-                "and thread_id = $3 order by seq desc nulls first, id desc limit $4",
+                "and thread_id = $3 order by seq desc nulls first limit $4",
                 conn.org_id as _,
                 reader as _,
                 thread_id as _,

@@ -46,6 +46,8 @@ pub struct PoolLimits {
 #[derive(Clone, Debug)]
 pub struct Db {
     pool: PgPool,
+    /// The writer's own.
+    batches: PgPool,
     limits: Arc<PoolLimits>,
     /// How many connections each org holds: none may have them all.
     shares: Arc<DashMap<OrgId, Arc<Semaphore>>>,
@@ -73,23 +75,33 @@ pub struct OrgTx {
 }
 
 impl Db {
+    /// One is in use, and one replaces it where it hangs.
+    const BATCH_CONNECTIONS: u32 = 2;
+
     /// A pool that connects when it is first used, so that a database that is away at
     /// start is waited for like one that goes away later.
     pub fn new(url: &str, limits: &PoolLimits) -> Result<Self, DbError> {
         let statement_ms = limits.statement.as_millis().to_string();
-        let options = PgConnectOptions::from_str(url)?.application_name("duologue").options([
+        let connect = PgConnectOptions::from_str(url)?.application_name("duologue").options([
             ("statement_timeout", statement_ms.as_str()),
             ("idle_in_transaction_session_timeout", "60000"),
             // Acknowledged is stored, whatever the server's own default.
             ("synchronous_commit", "on"),
         ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(limits.connections)
-            .acquire_timeout(limits.acquire)
-            // Costs a round trip for each use; a dead connection shows at its first statement.
-            .test_before_acquire(false)
-            .connect_lazy_with(options);
-        Ok(Self { pool, limits: Arc::new(limits.clone()), shares: Arc::default() })
+        // The batch joins its own parts, whose sizes Postgres cannot guess: by nested loops a
+        // batch of 256 takes seconds, by hashes milliseconds.
+        let for_batches = connect.clone().options([("enable_nestloop", "off"), ("jit", "off")]);
+        let pool = |connections, connect| {
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(limits.acquire)
+                // Costs a round trip for each use; a dead connection shows at its first statement.
+                .test_before_acquire(false)
+                .connect_lazy_with(connect)
+        };
+        let batches = pool(Self::BATCH_CONNECTIONS, for_batches);
+        let pool = pool(limits.connections, connect);
+        Ok(Self { pool, batches, limits: Arc::new(limits.clone()), shares: Arc::default() })
     }
 
     /// Brings the schema up to date. Several servers may call this at once.
@@ -123,6 +135,7 @@ impl Db {
     }
 
     pub async fn close(&self) {
+        self.batches.close().await;
         self.pool.close().await;
     }
 }

@@ -75,7 +75,7 @@ pub async fn list(db: &Db) -> Result<Vec<OrgRow>, DbError> {
     .await
 }
 
-/// Every org's public name and revision, to see what changed elsewhere.
+/// Every org's revision, to see what changed elsewhere.
 pub async fn list_revisions(db: &Db) -> Result<Vec<(OrgId, i64)>, DbError> {
     let rows = sqlx::query!(r#"select org_id as "id: OrgId", revision from orgs"#)
         .fetch_all(&db.pool)
@@ -156,8 +156,8 @@ pub async fn revoke_tokens(conn: &mut OrgConn<'_>) -> Result<(), DbError> {
 
 /// Tells every server, once the transaction commits, that the org has changed.
 ///
-/// The notice is a hint and goes only with changes that an operator or admin makes, never
-/// with a message; the revision is what a server that missed it will see.
+/// The notice is a hint and goes only with rare changes, never with a message; the revision
+/// is what a server that missed it will see.
 pub async fn touch(conn: &mut OrgConn<'_>) -> Result<(), DbError> {
     sqlx::query!(
         r#"

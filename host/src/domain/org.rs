@@ -128,6 +128,13 @@ impl OrgSettings {
     /// The longest content that an org may allow; the request body is bounded beside.
     pub const MAX_CONTENT_BYTES: u32 = 64 * 1024;
 
+    /// Whether a page of that origin may call: an org that names its origins is called from
+    /// no other page. What is no page has no origin.
+    pub fn admits_origin(&self, origin: Option<&str>) -> bool {
+        self.origins.is_empty()
+            || origin.is_none_or(|origin| self.origins.iter().any(|named| named == origin))
+    }
+
     /// Holds an org's wishes to what the server can keep.
     pub fn check(&self) -> Result<(), InvalidField> {
         if !(1..=Self::MAX_CONTENT_BYTES).contains(&self.max_content_bytes) {

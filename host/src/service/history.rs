@@ -93,7 +93,7 @@ impl History {
             let last = state.last_message_id.and_then(|id| previews.remove(&id));
             Some(ThreadEntry {
                 presence: presence.get(&peer.id).copied().unwrap_or_default(),
-                last: last.map(|message| letter(caller, &peer, message)),
+                last: last.map(|message| Letter::between(caller, peer.clone(), message)),
                 peer,
                 unread_count: state.unread_count,
                 last_seq: state.given_seq,
@@ -116,7 +116,8 @@ impl History {
         };
         let thread_id = ThreadId::of(caller.user.id, peer.id);
         let (messages, next) = self.part(caller, thread_id, anchor, limit).await?;
-        let letters = messages.into_iter().map(|message| letter(caller, &peer, message));
+        let letters =
+            messages.into_iter().map(|message| Letter::between(caller, peer.clone(), message));
         Ok(Page { items: letters.collect(), next })
     }
 
@@ -178,13 +179,6 @@ pub(super) fn cut<T, C>(items: &mut Vec<T>, limit: i64, place: impl Fn(&T) -> C)
     let more = items.len() > limit;
     items.truncate(limit);
     if more { items.last().map(place) } else { None }
-}
-
-fn letter(caller: &Caller, peer: &Arc<User>, message: Message) -> Letter {
-    let me = caller.user.clone();
-    let (sender, recipient) =
-        if message.sender_id == me.id { (me, peer.clone()) } else { (peer.clone(), me) };
-    Letter { message: Arc::new(message), sender, recipient }
 }
 
 fn unknown_anchor(anchor: Anchor) -> Error {

@@ -65,10 +65,10 @@ impl Messages {
         id: MessageId,
         edit: EditCommand,
     ) -> Result<Letter> {
-        for _ in 0..Self::EDIT_ATTEMPTS {
+        for attempt in 1..=Self::EDIT_ATTEMPTS {
             let before = self.find(caller, id).await?;
             require_editable(caller, &before.message)?;
-            let body = self.checked(caller, via, &before, edit.clone()).await?;
+            let body = self.checked(caller, (via, attempt), &before, edit.clone()).await?;
             if let Some(message) = self.store_edit(caller, &before, &body).await? {
                 return Ok(Letter { message, ..before });
             }
@@ -77,13 +77,13 @@ impl Messages {
     }
 
     /// How often an edit is asked about anew because another one came between.
-    const EDIT_ATTEMPTS: usize = 5;
+    const EDIT_ATTEMPTS: u32 = 5;
 
     /// The message's body with the edit applied, as the org's rules leave it.
     async fn checked(
         &self,
         caller: &Caller,
-        via: Via,
+        (via, attempt): (Via, u32),
         before: &Letter,
         edit: EditCommand,
     ) -> Result<Body> {
@@ -99,7 +99,7 @@ impl Messages {
                 reply_to: before.message.reply_to,
                 previous: Some(previous),
                 door: via.door(),
-                attempt: 1,
+                attempt,
                 now: OffsetDateTime::now_utc(),
                 limits: &limits,
             })
@@ -223,9 +223,7 @@ impl Messages {
 
     async fn letter(&self, caller: &Caller, message: Message) -> Result<Letter> {
         let peer = self.people.load(caller.org.id, message.peer_of(caller.user.id)).await?;
-        let me = caller.user.clone();
-        let (sender, recipient) = if message.sender_id == me.id { (me, peer) } else { (peer, me) };
-        Ok(Letter { message: Arc::new(message), sender, recipient })
+        Ok(Letter::between(caller, peer, message))
     }
 }
 

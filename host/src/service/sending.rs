@@ -67,6 +67,15 @@ pub struct Letter {
     pub recipient: Arc<User>,
 }
 
+impl Letter {
+    /// A message between the caller and a peer, whichever of them sent it.
+    pub(super) fn between(caller: &Caller, peer: Arc<User>, message: Message) -> Self {
+        let me = caller.user.clone();
+        let (sender, recipient) = if message.sender_id == me.id { (me, peer) } else { (peer, me) };
+        Self { message: Arc::new(message), sender, recipient }
+    }
+}
+
 /// The answer to a send.
 pub struct Sent {
     pub letter: Letter,
