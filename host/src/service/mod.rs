@@ -63,9 +63,20 @@ pub struct ServiceSettings {
     pub presence_grace: Duration,
 }
 
-/// All use cases. A clone is the same.
+/// All use cases. A clone is the same, and cheap: transports make several for each request.
 #[derive(Clone)]
-pub struct Services {
+pub struct Services(Arc<UseCases>);
+
+impl std::ops::Deref for Services {
+    type Target = UseCases;
+
+    fn deref(&self) -> &UseCases {
+        &self.0
+    }
+}
+
+/// What [`Services`] shares.
+pub struct UseCases {
     pub db: Db,
     pub registry: Registry,
     pub identity: Identity,
@@ -102,7 +113,7 @@ impl Services {
         let (writer, task) = Writer::start(db.clone(), events.clone(), settings.writer);
         let telling = Telling::start(writer.clone(), events.clone());
         let verifier = Verifier::new(settings.verifier);
-        let services = Self {
+        let use_cases = UseCases {
             identity: Identity::new(db.clone(), registry.clone(), people.clone(), verifier),
             sending: Sending::new(
                 db.clone(),
@@ -126,7 +137,7 @@ impl Services {
             registry,
             db,
         };
-        Ok((services, task))
+        Ok((Self(Arc::new(use_cases)), task))
     }
 }
 
