@@ -207,7 +207,7 @@ impl Walk {
     async fn take(&mut self, step: Step) -> Result<()> {
         let Some(Sent { id, from, to }) = self.recent() else { return self.send().await };
         let (sender, recipient) = (self.people[from].clone(), self.people[to].clone());
-        let Services { reading, messages, .. } = self.services.clone();
+        let (reading, messages) = (self.services.reading.clone(), self.services.messages.clone());
         match step {
             Step::Send => self.send().await,
             Step::MarkSome => {

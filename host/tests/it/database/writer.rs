@@ -8,7 +8,7 @@ use super::support::{TestDatabase, letter};
 async fn a_row_that_cannot_be_stored_fails_alone_and_keeps_the_order_of_its_neighbours() {
     let database = TestDatabase::create().await;
     let [alice, bob] = database.org("acme", ["alice", "bob"]).await;
-    let sending = database.services().sending;
+    let sending = database.services().sending.clone();
     sqlx::raw_sql("alter table messages add constraint refused check (content <> 'bad')")
         .execute(&database.raw)
         .await
