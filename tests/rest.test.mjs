@@ -9,22 +9,13 @@ import {
   assertRefused,
   assertTime,
 } from './harness/assertions.mjs';
+import { draft, file } from './harness/drafts.mjs';
 import { nextPage } from './harness/http.mjs';
 import { startServer } from './harness/server.mjs';
 import { MESSAGES, threadPath } from './harness/user.mjs';
 
 const server = await startServer();
 after(() => server.stop());
-
-const draft = (to, fields = {}) => ({ to: to.email, content: 'hello', contentType: 'text', ...fields });
-
-const file = (fields = {}) => ({
-  url: 'https://cdn.example/a.png',
-  type: 'image/png',
-  name: 'a.png',
-  size: 1234,
-  ...fields,
-});
 
 test('the server says that it is well', async () => {
   const answer = await server.request('/health');

@@ -3,21 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { after, describe, test } from 'node:test';
 
 import { assertInvalid, assertMessage, assertProblem, assertRefused } from './harness/assertions.mjs';
+import { draft, file } from './harness/drafts.mjs';
 import { startServer } from './harness/server.mjs';
 import { MESSAGES } from './harness/user.mjs';
 
 const server = await startServer();
 after(() => server.stop());
-
-const draft = (to, fields = {}) => ({ to: to.email, content: 'hello', contentType: 'text', ...fields });
-
-const file = (fields = {}) => ({
-  url: 'https://cdn.example/a.png',
-  type: 'image/png',
-  name: 'a.png',
-  size: 1234,
-  ...fields,
-});
 
 describe('A sent message', () => {
   test('has null and [] for what was not given', async () => {

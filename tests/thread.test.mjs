@@ -10,6 +10,7 @@ import {
   assertTime,
   ids,
 } from './harness/assertions.mjs';
+import { file } from './harness/drafts.mjs';
 import { nextPage } from './harness/http.mjs';
 import { startServer } from './harness/server.mjs';
 import { until } from './harness/until.mjs';
@@ -17,14 +18,6 @@ import { MESSAGES, threadPath } from './harness/user.mjs';
 
 const server = await startServer();
 after(() => server.stop());
-
-const file = (fields = {}) => ({
-  url: 'https://cdn.example/a.png',
-  type: 'image/png',
-  name: 'a.png',
-  size: 1234,
-  ...fields,
-});
 
 describe('The list of threads', () => {
   test('has the newest thread first, and the newest message of each', async () => {
