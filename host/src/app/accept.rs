@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::{Router, body::Body};
-use hyper::{Request, body::Incoming, server::conn::http1};
+use hyper::{Request, Uri, body::Incoming, header::HeaderValue, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -81,6 +81,9 @@ async fn connect(
     let _ = stream.set_nodelay(true);
     let stream = Wire { stream, line: line.clone() };
     let service = service_fn(move |mut request: Request<Incoming>| {
+        if is_socket(&request) {
+            copy_head(&mut request);
+        }
         line.see(&request);
         request.extensions_mut().insert(line.cut.clone());
         let body = |body| Body::new(TimeoutBody::new(limits.body, body));
@@ -105,6 +108,23 @@ async fn connect(
     }
 }
 
+fn is_socket(request: &Request<Incoming>) -> bool {
+    request.uri().path().starts_with("/socket.io")
+}
+
+/// Gives a request's head memory of its own. A socket keeps the head of its first request for
+/// as long as it is open, and with it, if it is not copied, the 8 KiB that it was read into.
+fn copy_head(request: &mut Request<Incoming>) {
+    for value in request.headers_mut().values_mut() {
+        if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
+            *value = copy;
+        }
+    }
+    if let Ok(copy) = Uri::try_from(request.uri().to_string()) {
+        *request.uri_mut() = copy;
+    }
+}
+
 /// What one TCP connection is known by.
 #[derive(Clone)]
 struct Line {
@@ -122,7 +142,7 @@ impl Line {
     /// Notes which session a request belongs to.
     fn see(&self, request: &Request<Incoming>) {
         let mut attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner);
-        if !request.uri().path().starts_with("/socket.io") {
+        if !is_socket(request) {
             // The line has gone on to other things.
             *attached = None;
             return;

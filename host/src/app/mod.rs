@@ -130,6 +130,8 @@ fn socket_layer(settings: &Settings) -> (socketioxide::layer::SocketIoLayer, Soc
     SocketIo::builder()
         .max_payload(limits.max_packet_bytes as u64)
         .ws_max_message_size(limits.max_packet_bytes)
+        // Each open socket has one; larger packets get room as they come.
+        .ws_read_buffer_size(1024)
         .ws_max_frame_size(limits.max_packet_bytes)
         .max_buffer_size(limits.buffer_packets)
         .connect_timeout(limits.connect)

@@ -1,5 +1,7 @@
 //! The writer's batch: whatever waits, stored in one statement, each row with its own org.
 
+use std::collections::HashSet;
+
 use time::OffsetDateTime;
 
 use super::{Db, DbError};
@@ -23,12 +25,15 @@ pub struct Placed {
     pub recipient_prev_seq: i64,
 }
 
-struct PlacedRow {
+/// One side of a stored draft.
+struct SideRow {
     ord: i64,
+    /// This is the sender's side.
+    wrote: bool,
     seq: i64,
+    /// What this side had been given in the thread before the batch.
+    former_given_seq: i64,
     created_at: OffsetDateTime,
-    sender_prev_seq: i64,
-    recipient_prev_seq: i64,
 }
 
 /// The columns of a batch, one array each.
@@ -86,21 +91,17 @@ fn json_text(value: &impl serde::Serialize) -> String {
 pub async fn insert(db: &Db, batch: &[NewMessage]) -> Result<Vec<Option<Placed>>, DbError> {
     let columns = Columns::of(batch);
     let rows = sqlx::query_as!(
-        PlacedRow,
+        SideRow,
         r#"
-        with draft as materialized (
+        with fresh as materialized (
             select *
             from unnest(
                 $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[],
                 $7::bytea[], $8::text[], $9::text[], $10::text[], $11::text[], $12::uuid[]
-            ) with ordinality as row (
+            ) with ordinality as draft (
                 org_id, id, thread_id, sender_id, recipient_id, client_id,
                 request_hash, content, content_type, attachments, metadata, reply_to, ord
             )
-        ),
-        fresh as materialized (
-            select draft.*
-            from draft
             where client_id is null or not exists (
                 select
                 from messages as sent
@@ -122,13 +123,11 @@ pub async fn insert(db: &Db, batch: &[NewMessage]) -> Result<Vec<Option<Placed>>
         placed as materialized (
             select
                 fresh.*,
-                thread.last_seq - count(*) over whole + row_number() over sofar as seq,
-                lag(fresh.ord) over sofar is null as leads
+                thread.last_seq + 1 - row_number() over (
+                    partition by fresh.org_id, fresh.thread_id order by fresh.ord desc
+                ) as seq
             from fresh
             join thread on thread.org_id = fresh.org_id and thread.id = fresh.thread_id
-            window
-                whole as (partition by fresh.org_id, fresh.thread_id),
-                sofar as (partition by fresh.org_id, fresh.thread_id order by fresh.ord)
         ),
         side as materialized (
             select org_id, thread_id, ord, id, seq, sender_id as user_id, recipient_id as peer_id,
@@ -146,7 +145,7 @@ pub async fn insert(db: &Db, batch: &[NewMessage]) -> Result<Vec<Option<Placed>>
                 org_id, user_id, thread_id, peer_id, max(seq), sum(unread),
                 (array_agg(id order by ord desc))[1],
                 (array_agg(id order by ord desc))[1],
-                (array_agg(wrote order by ord))[1]
+                (array_agg(wrote order by ord desc))[count(*)]
             from side
             group by org_id, user_id, thread_id, peer_id
             order by org_id, user_id, thread_id
@@ -160,11 +159,12 @@ pub async fn insert(db: &Db, batch: &[NewMessage]) -> Result<Vec<Option<Placed>>
         ),
         user_state as (
             insert into user_states (org_id, user_id, position, unread_count)
-            select side.org_id, side.user_id, count(*), sum(side.unread)
+            select org_id, user_id, count(*), sum(unread)
             from side
-            join thread_state using (org_id, user_id, thread_id)
-            group by side.org_id, side.user_id
-            order by side.org_id, side.user_id
+            -- Not before every thread state is taken.
+            where (select count(*) from thread_state) > 0
+            group by org_id, user_id
+            order by org_id, user_id
             on conflict (org_id, user_id) do update set
                 position = user_states.position + excluded.position,
                 unread_count = user_states.unread_count + excluded.unread_count
@@ -175,9 +175,9 @@ pub async fn insert(db: &Db, batch: &[NewMessage]) -> Result<Vec<Option<Placed>>
             select
                 side.org_id,
                 side.user_id,
-                user_state.position
-                    - count(*) over (partition by side.org_id, side.user_id)
-                    + row_number() over (partition by side.org_id, side.user_id order by side.ord),
+                user_state.position + 1 - row_number() over (
+                    partition by side.org_id, side.user_id order by side.ord desc
+                ),
                 'message',
                 side.id
             from side
@@ -197,26 +197,16 @@ pub async fn insert(db: &Db, batch: &[NewMessage]) -> Result<Vec<Option<Placed>>
                 content, content_type, attachments::jsonb, metadata::jsonb, reply_to,
                 date_trunc('milliseconds', now())
             from placed
-            returning org_id, id, created_at
         )
         select
-            placed.ord as "ord!",
-            placed.seq as "seq!",
-            stored.created_at,
-            case when leads then sender.former_given_seq else placed.seq - 1 end
-                as "sender_prev_seq!",
-            case when leads then recipient.former_given_seq else placed.seq - 1 end
-                as "recipient_prev_seq!"
-        from placed
-        join stored using (org_id, id)
-        join thread_state as sender
-            on sender.org_id = placed.org_id
-            and sender.user_id = placed.sender_id
-            and sender.thread_id = placed.thread_id
-        join thread_state as recipient
-            on recipient.org_id = placed.org_id
-            and recipient.user_id = placed.recipient_id
-            and recipient.thread_id = placed.thread_id
+            side.ord as "ord!",
+            side.wrote as "wrote!",
+            side.seq as "seq!",
+            thread_state.former_given_seq,
+            date_trunc('milliseconds', now()) as "created_at!"
+        from side
+        join thread_state using (org_id, user_id, thread_id)
+        order by side.ord
         "#,
         &columns.org_ids as &[OrgId],
         &columns.ids as &[MessageId],
@@ -234,15 +224,30 @@ pub async fn insert(db: &Db, batch: &[NewMessage]) -> Result<Vec<Option<Placed>>
     .fetch_all(&db.batches)
     .await?;
 
-    let mut placed = vec![None; batch.len()];
+    Ok(place(batch, &rows))
+}
+
+/// Puts the two sides of each stored draft together; `rows` come in the batch's order.
+fn place(batch: &[NewMessage], rows: &[SideRow]) -> Vec<Option<Placed>> {
+    let mut placed: Vec<Option<Placed>> = vec![None; batch.len()];
+    // In a batch each message but a thread's first follows on the one before it.
+    let mut led = HashSet::new();
     for row in rows {
         let index = usize::try_from(row.ord - 1).expect("ordinality counts from one");
-        placed[index] = Some(Placed {
+        let NewMessage { org_id, draft, .. } = &batch[index];
+        let leads = led.insert((*org_id, draft.thread_id(), row.wrote));
+        let prev_seq = if leads { row.former_given_seq } else { row.seq - 1 };
+        let place = placed[index].get_or_insert(Placed {
             seq: row.seq,
             created_at: row.created_at,
-            sender_prev_seq: row.sender_prev_seq,
-            recipient_prev_seq: row.recipient_prev_seq,
+            sender_prev_seq: 0,
+            recipient_prev_seq: 0,
         });
+        if row.wrote {
+            place.sender_prev_seq = prev_seq;
+        } else {
+            place.recipient_prev_seq = prev_seq;
+        }
     }
-    Ok(placed)
+    placed
 }

@@ -17,7 +17,7 @@ use std::{str::FromStr, sync::Arc, time::Duration};
 
 use dashmap::DashMap;
 use sqlx::{
-    PgConnection, PgPool, Postgres, Transaction,
+    Connection, PgConnection, PgPool, Postgres, Transaction,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -77,6 +77,8 @@ pub struct OrgTx {
 impl Db {
     /// One is in use, and one replaces it where it hangs.
     const BATCH_CONNECTIONS: u32 = 2;
+    /// A connection that nobody has used for so long is tried first: Postgres may have been away.
+    const TESTED_AFTER: Duration = Duration::from_millis(250);
 
     /// A pool that connects when it is first used, so that a database that is away at
     /// start is waited for like one that goes away later.
@@ -89,19 +91,32 @@ impl Db {
             ("synchronous_commit", "on"),
         ]);
         // The batch joins its own parts, whose sizes Postgres cannot guess: by nested loops a
-        // batch of 256 takes seconds, by hashes milliseconds.
-        let for_batches = connect.clone().options([("enable_nestloop", "off"), ("jit", "off")]);
+        // batch of 256 takes seconds, by hashes milliseconds. Planning it anew for each batch costs
+        // more than a message does.
+        let for_batches = connect.clone().options([
+            ("enable_nestloop", "off"),
+            ("jit", "off"),
+            ("plan_cache_mode", "force_generic_plan"),
+        ]);
         let pool = |connections, connect| {
             PgPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(limits.acquire)
-                // Costs a round trip for each use; a dead connection shows at its first statement.
+                // Would cost a round trip for each use.
                 .test_before_acquire(false)
+                .before_acquire(|conn, meta| Box::pin(Self::test_if_idle(conn, meta.idle_for)))
                 .connect_lazy_with(connect)
         };
         let batches = pool(Self::BATCH_CONNECTIONS, for_batches);
         let pool = pool(limits.connections, connect);
         Ok(Self { pool, batches, limits: Arc::new(limits.clone()), shares: Arc::default() })
+    }
+
+    async fn test_if_idle(conn: &mut PgConnection, idle_for: Duration) -> Result<bool, DbError> {
+        if idle_for > Self::TESTED_AFTER {
+            conn.ping().await?;
+        }
+        Ok(true)
     }
 
     /// Brings the schema up to date. Several servers may call this at once.

@@ -90,6 +90,10 @@ impl Hooks {
         plugins.installed = installed;
     }
 
+    pub fn has_any(&self, org: OrgId) -> bool {
+        self.orgs.get(&org).is_some_and(|plugins| !plugins.installed.is_empty())
+    }
+
     /// Asks each plugin in order; each sees what the one before it left, and the first that
     /// rejects ends the round. Answers the body to store.
     ///
@@ -109,7 +113,8 @@ impl Hooks {
         for plugin in plugins.installed.iter() {
             let callee = Arc::clone(&plugin.callee);
             let answer = match &plugin.compiled {
-                Some(compiled) => turn.before_send(compiled, callee, ask, &body).await,
+                // Boxed, so that messages which no plugin judges do not carry it along.
+                Some(compiled) => Box::pin(turn.before_send(compiled, callee, ask, &body)).await,
                 None => Err(Fault::Unloadable),
             };
             match answer {

@@ -129,8 +129,11 @@ impl People {
         {
             return Ok(Some(user));
         }
-        let mut handle = self.db.org(org_id).await?;
-        let user = users::find_by_email(&mut handle.conn(), email).await?;
-        Ok(user.map(|user| self.remember(org_id, user)))
+        // Boxed, so that those who are at hand do not carry a query's future along.
+        let looked_up = Box::pin(async {
+            let mut handle = self.db.org(org_id).await?;
+            users::find_by_email(&mut handle.conn(), email).await
+        });
+        Ok(looked_up.await?.map(|user| self.remember(org_id, user)))
     }
 }

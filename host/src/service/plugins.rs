@@ -75,6 +75,12 @@ impl Plugins {
             .map_err(|error: Arc<Error>| Error::unavailable(error))
     }
 
+    /// Whether an org has a plugin that decides about messages.
+    pub(super) async fn has_any(&self, org_id: OrgId) -> Result<bool> {
+        self.require_ready(org_id).await?;
+        Ok(self.hooks.has_any(org_id))
+    }
+
     /// Asks an org's plugins about a message, before it is stored.
     pub async fn before_send(&self, ask: &BeforeSend<'_>) -> Result<Body> {
         self.require_ready(ask.caller.org.id).await?;

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use super::{
-    in_flight::InFlight,
+    in_flight::{Claim, InFlight},
     limits::Limits,
     people::People,
     plugins::Plugins,
@@ -89,6 +89,13 @@ pub enum Prepared {
     Repeated(Sent),
 }
 
+/// A request to send, and its hold on its client id.
+struct Asked {
+    command: SendCommand,
+    request_hash: [u8; 32],
+    claim: Option<Claim>,
+}
+
 /// What it takes to find the first message of a client id.
 pub struct DraftKey {
     client_id: Option<ClientId>,
@@ -139,16 +146,33 @@ impl Sending {
         command: SendCommand,
     ) -> Result<Prepared> {
         let request_hash = hash(&command);
-        let claim = match &command.client_id {
-            Some(client_id) => {
-                let claim = self.in_flight.claim(caller.org.id, caller.user.id, client_id).await;
-                if let Some(first) = self.find_first(caller, client_id, &request_hash).await? {
-                    return Ok(Prepared::Repeated(first));
-                }
-                Some(claim)
-            }
-            None => None,
+        let Some(client_id) = command.client_id.clone() else {
+            let asked = Asked { command, request_hash, claim: None };
+            return self.judge(caller, via, asked).await;
         };
+        let claim = self.in_flight.claim(caller.org.id, caller.user.id, &client_id).await;
+        // No plugin is asked twice about one message. Where none is asked, the writer finds the
+        // first message by itself.
+        let is_judged = self.plugins.has_any(caller.org.id).await?;
+        // Boxed, because its future is large and mostly not needed.
+        let find_first = || Box::pin(self.find_first(caller, &client_id, &request_hash));
+        if is_judged && let Some(first) = find_first().await? {
+            return Ok(Prepared::Repeated(first));
+        }
+        let asked = Asked { command, request_hash, claim: Some(claim) };
+        match self.judge(caller, via, asked).await {
+            // What has been stored is answered like the first time, whatever has changed since.
+            Err(error) if !is_judged => {
+                let first = find_first().await?;
+                first.map(Prepared::Repeated).ok_or(error)
+            }
+            prepared => prepared,
+        }
+    }
+
+    /// Checks a send, asks the plugins and takes a place in the queue.
+    async fn judge(&self, caller: &Caller, via: Via, asked: Asked) -> Result<Prepared> {
+        let Asked { command, request_hash, claim } = asked;
         let limits = BodyLimits::from(&caller.org.settings);
         command.body.check(&limits)?;
         let (recipient, recipient_reply_to) = self.check(caller, &command).await?;
@@ -204,9 +228,9 @@ impl Sending {
                 Ok(Sent { letter: Letter { message, sender, recipient }, is_new: true })
             }
             Stored::Duplicate => {
-                // Another server stored it between our look and our write.
+                // It was stored before: by a request whose repeat this is.
                 let first = match &key.client_id {
-                    Some(id) => self.find_first(&caller, id, &key.request_hash).await?,
+                    Some(id) => Box::pin(self.find_first(&caller, id, &key.request_hash)).await?,
                     None => None,
                 };
                 first.ok_or(Error::Unavailable(None))
@@ -228,27 +252,41 @@ impl Sending {
                 return Err(Error::invalid("to", "must be somebody else"));
             }
             Some(recipient) => recipient,
-            None => {
-                // Charged before anything is made for somebody unknown.
-                self.charge_new_peer(caller).await?;
-                let recipient = self.people.make_waiting(&caller.org, &command.to).await?;
-                let thread_id = ThreadId::of(caller.user.id, recipient.id);
-                self.threads.insert((caller.org.id, thread_id), ());
-                recipient
-            }
+            // Boxed, like the look at a reply: rare, and large as a future.
+            None => Box::pin(self.meet(caller, &command.to)).await?,
         };
         let thread_id = ThreadId::of(caller.user.id, recipient.id);
         self.check_new_peer(caller, thread_id).await?;
         let Some(reply_to) = command.reply_to else { return Ok((recipient, None)) };
+        let reply = Box::pin(self.load_reply(caller, thread_id, reply_to)).await?;
+        let as_received = Some(reply_to).filter(|_| reply.visible_to(recipient.id));
+        Ok((recipient, as_received))
+    }
+
+    /// Makes a place for somebody whom nobody in the org has met.
+    async fn meet(&self, caller: &Caller, to: &Email) -> Result<Arc<User>> {
+        // Charged before anything is made for somebody unknown.
+        self.charge_new_peer(caller).await?;
+        let recipient = self.people.make_waiting(&caller.org, to).await?;
+        let thread_id = ThreadId::of(caller.user.id, recipient.id);
+        self.threads.insert((caller.org.id, thread_id), ());
+        Ok(recipient)
+    }
+
+    /// What a message replies to: of the same thread, and visible to the caller.
+    async fn load_reply(
+        &self,
+        caller: &Caller,
+        thread_id: ThreadId,
+        reply_to: MessageId,
+    ) -> Result<Message> {
         let mut handle = self.db.org(caller.org.id).await?;
-        let reply = messages::find(&mut handle.conn(), caller.user.id, reply_to)
+        messages::find(&mut handle.conn(), caller.user.id, reply_to)
             .await?
             .filter(|reply| reply.thread_id == thread_id)
             .ok_or_else(|| {
                 Error::invalid("replyTo", "must be a message of this thread that you can see")
-            })?;
-        let as_received = Some(reply_to).filter(|_| reply.visible_to(recipient.id));
-        Ok((recipient, as_received))
+            })
     }
 
     /// Holds whoever writes to somebody for the first time to the day's allowance.
@@ -257,12 +295,13 @@ impl Sending {
         if caller.org.settings.limits.new_peers_per_day == 0 || self.threads.contains_key(&key) {
             return Ok(());
         }
-        let mut handle = self.db.org(caller.org.id).await?;
-        let exists = threads::exists(&mut handle.conn(), caller.user.id, thread_id).await?;
-        drop(handle);
-        if !exists {
-            self.charge_new_peer(caller).await?;
-        }
+        let charge = async {
+            let mut handle = self.db.org(caller.org.id).await?;
+            let exists = threads::exists(&mut handle.conn(), caller.user.id, thread_id).await?;
+            drop(handle);
+            if exists { Ok(()) } else { self.charge_new_peer(caller).await }
+        };
+        Box::pin(charge).await?;
         // Paid for: what follows to the same person, before this one is stored, is free.
         self.threads.insert(key, ());
         Ok(())
