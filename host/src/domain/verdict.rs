@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Attachment, Body, BodyLimits, InvalidField, Metadata};
@@ -42,6 +44,115 @@ pub struct Rejection {
     /// A JSON object of at most 4 KiB.
     pub details: Option<serde_json::Value>,
     pub retry_after_ms: Option<u32>,
+}
+
+/// What all plugins of an org together decided about a draft.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// The draft's body as they left it.
+    pub body: Body,
+    pub outcome: Outcome,
+    /// What they noted without stopping the draft.
+    pub labels: Vec<Label>,
+    /// Each plugin that was asked, in the order in which it was.
+    pub steps: Vec<Step>,
+}
+
+impl Judgement {
+    /// Of a draft about which nobody was asked.
+    pub fn unasked(body: Body) -> Self {
+        Self { body, outcome: Outcome::Send, labels: Vec::new(), steps: Vec::new() }
+    }
+}
+
+/// What becomes of a draft. The later is the stricter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Send,
+    /// Its sender sees it sent; for everybody else it does not exist.
+    Shadow,
+    /// It waits for a review.
+    Hold(Hold),
+    Reject(Rejection),
+}
+
+/// Why and until when a message waits, unseen by its recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    pub cause: HoldCause,
+    /// The plugin that asked for it first, and its version.
+    pub plugin: String,
+    pub version: String,
+    /// For those who review.
+    pub reason: String,
+    /// A plugin decided on a shadow as well: it stands when the message is released.
+    pub shadow: bool,
+    /// How long the message waits; `None`: until somebody decides.
+    pub ttl: Option<Duration>,
+    pub on_expiry: OnExpiry,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HoldCause {
+    /// A plugin wants somebody to look at it.
+    Verdict,
+    /// A plugin gave no answer: it is asked again.
+    Fault,
+}
+
+/// What becomes of a held message that nobody has decided about in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnExpiry {
+    Release,
+    #[default]
+    Refuse,
+}
+
+/// A plugin's note on a message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Label {
+    pub plugin: String,
+    /// 1 to 64 characters of `a-z 0-9 _ . -`.
+    pub name: String,
+    /// From 0 to 1.
+    pub score: Option<f32>,
+    pub severity: Severity,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Info,
+    Low,
+    Medium,
+    High,
+}
+
+/// One plugin's part in a judgement. It holds nothing of what the message says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    pub plugin: String,
+    /// SHA-256 of the component, in hex.
+    pub version: String,
+    /// `pass`, `modify`, `reject`, `hold`, `shadow`, or `fault`.
+    pub verdict: String,
+    /// Which fault, where it gave no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// The plugin's own word for those who review.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<String>,
+    /// The fields that it changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<String>,
+    /// How long the call took, waiting included.
+    pub micros: u64,
+    /// The guest's linear memory at the end of the call.
+    pub memory_bytes: u64,
 }
 
 /// What a message meets where a plugin gives no usable answer.

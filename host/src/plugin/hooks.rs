@@ -8,9 +8,9 @@ use super::{
     Fault, PluginHost, answer::Answer, call::Turn, compile::Compiled, fault::FaultLog,
     store::Callee,
 };
-use crate::{
-    Error, Result,
-    domain::{Body, BodyLimits, Caller, Email, MessageId, OnFault, OrgId, PluginId, Rejection},
+use crate::domain::{
+    Body, BodyLimits, Caller, Email, Judgement, MessageId, OnFault, OrgId, Outcome, PluginId,
+    Rejection,
 };
 
 /// A plugin as an org has it, and the terms on which it takes part.
@@ -95,15 +95,11 @@ impl Hooks {
     }
 
     /// Asks each plugin in order; each sees what the one before it left, and the first that
-    /// rejects ends the round. Answers the body to store.
-    ///
-    /// # Errors
-    /// [`Error::Rejected`] where a plugin rejects, or gives no usable answer and the org refuses
-    /// messages then.
-    pub async fn before_send(&self, ask: &BeforeSend<'_>) -> Result<Body> {
-        let mut body = ask.body.clone();
+    /// rejects ends the round.
+    pub async fn before_send(&self, ask: &BeforeSend<'_>) -> Judgement {
+        let mut judgement = Judgement::unasked(ask.body.clone());
         let Some(plugins) = self.plugins_of(ask.caller.org.id) else {
-            return Ok(body);
+            return judgement;
         };
         let turn = Turn {
             host: &self.host,
@@ -112,19 +108,27 @@ impl Hooks {
         };
         for plugin in plugins.installed.iter() {
             let callee = Arc::clone(&plugin.callee);
+            let body = &judgement.body;
             let answer = match &plugin.compiled {
                 // Boxed, so that messages which no plugin judges do not carry it along.
-                Some(compiled) => Box::pin(turn.before_send(compiled, callee, ask, &body)).await,
+                Some(compiled) => Box::pin(turn.before_send(compiled, callee, ask, body)).await,
                 None => Err(Fault::Unloadable),
             };
-            match answer {
-                Ok(Answer::Pass) => {}
-                Ok(Answer::Modify(patched)) => body = patched,
-                Ok(Answer::Reject(rejection)) => return Err(Error::Rejected(rejection)),
-                Err(fault) => plugin.without_answer(&fault)?,
+            let rejection = match answer {
+                Ok(Answer::Pass) => None,
+                Ok(Answer::Modify(patched)) => {
+                    judgement.body = patched;
+                    None
+                }
+                Ok(Answer::Reject(rejection)) => Some(rejection),
+                Err(fault) => plugin.without_answer(&fault),
+            };
+            if let Some(rejection) = rejection {
+                judgement.outcome = Outcome::Reject(rejection);
+                break;
             }
         }
-        Ok(body)
+        judgement
     }
 
     fn plugins_of(&self, org: OrgId) -> Option<OrgPlugins> {
@@ -151,7 +155,7 @@ impl Installed {
     }
 
     /// What the org has chosen for a message about which its plugin says nothing.
-    fn without_answer(&self, fault: &Fault) -> Result<()> {
+    fn without_answer(&self, fault: &Fault) -> Option<Rejection> {
         if let Some(skipped) = self.faults.admit(Instant::now()) {
             tracing::warn!(
                 org.id = %self.callee.org,
@@ -165,8 +169,8 @@ impl Installed {
             );
         }
         match self.on_fault {
-            OnFault::Allow => Ok(()),
-            OnFault::Reject => Err(Error::Rejected(moderation_unavailable())),
+            OnFault::Allow => None,
+            OnFault::Reject => Some(moderation_unavailable()),
         }
     }
 }

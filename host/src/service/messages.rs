@@ -91,7 +91,8 @@ impl Messages {
         let limits = BodyLimits::from(&caller.org.settings);
         let body = edited(previous, edit);
         body.check(&limits)?;
-        self.plugins
+        let judgement = self
+            .plugins
             .before_send(&BeforeSend {
                 caller,
                 to: &before.recipient.email,
@@ -103,7 +104,8 @@ impl Messages {
                 now: OffsetDateTime::now_utc(),
                 limits: &limits,
             })
-            .await
+            .await?;
+        Ok(judgement.body)
     }
 
     /// `None`: the message was edited while its hooks were asked.

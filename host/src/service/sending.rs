@@ -177,7 +177,7 @@ impl Sending {
         command.body.check(&limits)?;
         let (recipient, recipient_reply_to) = self.check(caller, &command).await?;
         // Outside any transaction: a slow plugin must not hold a connection.
-        let body = self
+        let judgement = self
             .plugins
             .before_send(&BeforeSend {
                 caller,
@@ -194,7 +194,7 @@ impl Sending {
         let draft = Draft {
             sender_id: caller.user.id,
             recipient_id: recipient.id,
-            body,
+            body: judgement.body,
             reply_to: command.reply_to,
             client_id: command.client_id.clone(),
             request_hash,

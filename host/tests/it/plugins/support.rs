@@ -11,8 +11,8 @@ use std::{
 use duologue::{
     Error, Result,
     domain::{
-        Attachment, Body, BodyLimits, Caller, ContentType, Email, Kind, Metadata, OnFault, Org,
-        OrgId, OrgSettings, OrgSlug, PluginId, Rejection, User, UserId,
+        Attachment, Body, BodyLimits, Caller, ContentType, Email, Judgement, Kind, Metadata,
+        OnFault, Org, OrgId, OrgSettings, OrgSlug, Outcome, PluginId, Rejection, User, UserId,
     },
     plugin::{BeforeSend, Compiled, Door, Hooks, Installation, Limits, PluginHost},
 };
@@ -66,7 +66,7 @@ impl Scene {
     }
 
     pub async fn send_body(&self, body: &Body) -> Result<Body> {
-        self.hooks.before_send(&self.question(body)).await
+        decided(self.hooks.before_send(&self.question(body)).await)
     }
 
     pub fn question<'a>(&'a self, body: &'a Body) -> BeforeSend<'a> {
@@ -214,5 +214,13 @@ fn caller() -> Caller {
         admin: false,
         issued_at: OffsetDateTime::UNIX_EPOCH,
         expires_at: OffsetDateTime::UNIX_EPOCH,
+    }
+}
+
+/// The body to store, or the refusal.
+pub fn decided(judgement: Judgement) -> Result<Body> {
+    match judgement.outcome {
+        Outcome::Reject(rejection) => Err(Error::Rejected(rejection)),
+        _ => Ok(judgement.body),
     }
 }

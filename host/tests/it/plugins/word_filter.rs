@@ -9,7 +9,9 @@ use duologue::{
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use super::support::{Scene, compiled, configured, fault_in, file, host, logged, rejection, text};
+use super::support::{
+    Scene, compiled, configured, decided, fault_in, file, host, logged, rejection, text,
+};
 
 /// Built by `make plugins` (`plugins/build.sh`), or lying where the environment says.
 fn path() -> PathBuf {
@@ -84,7 +86,7 @@ async fn it_judges_edits_like_new_messages() {
     let (before, after) = (text("fine"), text("darn"));
     let edit = BeforeSend { previous: Some(&before), ..scene.question(&after) };
 
-    assert_eq!(scene.hooks.before_send(&edit).await.unwrap(), text("****"));
+    assert_eq!(decided(scene.hooks.before_send(&edit).await).unwrap(), text("****"));
 }
 
 #[tokio::test]
