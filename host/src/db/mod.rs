@@ -75,8 +75,8 @@ pub struct OrgTx {
 }
 
 impl Db {
-    /// One is in use, and one replaces it where it hangs.
-    const BATCH_CONNECTIONS: u32 = 2;
+    /// As many batches as the writer stores side by side, and one more where one hangs.
+    const BATCH_CONNECTIONS: u32 = 5;
     /// A connection that nobody has used for so long is tried first: Postgres may have been away.
     const TESTED_AFTER: Duration = Duration::from_millis(250);
 

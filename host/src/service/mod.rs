@@ -3,6 +3,7 @@
 mod history;
 mod identity;
 mod in_flight;
+mod lanes;
 mod limits;
 mod messages;
 mod notifications;

@@ -1,7 +1,6 @@
-//! The one task that stores messages: whatever waits, in one statement.
+//! The one task that stores messages: whatever waits, in one statement or few.
 
 use std::{
-    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -9,16 +8,20 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::in_flight::Claim;
+use super::{
+    in_flight::Claim,
+    lanes::{Lanes, Person, Waits},
+};
 use crate::{
     Error, Result,
     db::{
         self, Db, DbError,
         batch::{self, NewMessage, Placed},
     },
-    domain::{Draft, Message, MessageId, MessageState, OrgId, User},
+    domain::{ClientId, Draft, Message, MessageId, MessageState, OrgId, User, UserId},
     events::{Event, Events, Exchange, SocketKey},
 };
 
@@ -128,16 +131,32 @@ struct Task {
 
 impl Task {
     async fn run(self, mut queue: mpsc::Receiver<Waiting>) {
-        let mut waiting = Vec::with_capacity(self.limits.batch);
-        while queue.recv_many(&mut waiting, self.limits.batch).await > 0 {
-            // A client id counts once a batch; whoever repeats it goes with the next one,
-            // which will find the first stored.
-            while !waiting.is_empty() {
-                let (batch, repeats) = split_repeats(std::mem::take(&mut waiting));
-                let begun = self.begun.fetch_add(1, Ordering::AcqRel) + 1;
-                self.store(batch).await;
-                self.announcing.send_replace(begun);
-                waiting = repeats;
+        let mut lanes = Lanes::new(self.limits.batch);
+        let mut storing = FuturesUnordered::new();
+        let task = &self;
+        let mut is_open = true;
+        while is_open || !lanes.is_idle() {
+            tokio::select! {
+                biased;
+                Some(number) = storing.next() => {
+                    self.announcing.send_replace(lanes.end(number));
+                }
+                next = queue.recv(), if is_open && lanes.room() > 0 => match next {
+                    Some(waiting) => lanes.wait(waiting),
+                    None => is_open = false,
+                },
+            }
+            while lanes.room() > 0
+                && let Ok(waiting) = queue.try_recv()
+            {
+                lanes.wait(waiting);
+            }
+            while let Some((number, batch)) = lanes.next() {
+                task.begun.store(lanes.begun(), Ordering::Release);
+                storing.push(async move {
+                    task.store(batch).await;
+                    number
+                });
             }
         }
     }
@@ -215,15 +234,19 @@ impl Task {
     }
 }
 
-/// The first of each client id, and those that repeat one.
-fn split_repeats(waiting: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
-    let mut seen = HashSet::new();
-    waiting.into_iter().partition(|waiting| {
-        let draft = &waiting.job.draft;
-        draft.client_id.as_ref().is_none_or(|client_id| {
-            seen.insert((waiting.job.org_id, draft.sender_id, client_id.as_str().to_owned()))
-        })
-    })
+impl Waits for Waiting {
+    /// Whoever repeats a client id goes with the next batch, which will find the first stored.
+    type Key = (OrgId, UserId, ClientId);
+
+    fn people(&self) -> [Person; 2] {
+        let Job { org_id, draft, .. } = &self.job;
+        [(*org_id, draft.sender_id), (*org_id, draft.recipient_id)]
+    }
+
+    fn key(&self) -> Option<Self::Key> {
+        let Job { org_id, draft, .. } = &self.job;
+        draft.client_id.clone().map(|id| (*org_id, draft.sender_id, id))
+    }
 }
 
 /// Ids are given out here, in the order of the queue, so that they sort as messages do.
