@@ -10,6 +10,7 @@ pub mod notifications;
 pub mod orgs;
 pub mod plugins;
 pub mod reading;
+pub mod senders;
 pub mod threads;
 pub mod users;
 

@@ -22,5 +22,6 @@ pub use org::{
 pub use sync::{Change, ChangeKind, Cursor};
 pub use user::{Caller, Email, InvalidEmail, Kind, User};
 pub use verdict::{
-    Hold, HoldCause, Judgement, Label, OnExpiry, OnFault, Outcome, Patch, Rejection, Severity, Step,
+    Hold, HoldCause, Judgement, Label, OnExpiry, OnFault, Outcome, Patch, Phase, Rejection,
+    Severity, Step,
 };

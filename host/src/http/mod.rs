@@ -95,6 +95,7 @@ fn admin_routes() -> Router<Http> {
         .route("/admin/plugins", get(plugins::list))
         .route("/admin/plugins/{name}", get(plugins::find).delete(plugins::remove))
         .route("/admin/plugins/{name}/config", put(plugins::configure))
+        .route("/admin/plugins/{name}/order", put(plugins::order))
         .route("/admin/plugins/{name}/activate", post(plugins::activate))
         .route("/admin/plugins/{name}/disable", post(plugins::disable))
         .route("/admin/orgs", get(operator::list).post(operator::create))

@@ -7,7 +7,7 @@ use super::{
     error::ApiError,
     page::Segment,
 };
-use crate::wire::{ActivateRequest, ConfigRequest, PluginView};
+use crate::wire::{ActivateRequest, ConfigRequest, OrderRequest, PluginView};
 
 /// `GET /admin/plugins`
 pub(super) async fn list(
@@ -49,6 +49,17 @@ pub(super) async fn configure(
     Ok(Json(http.services.plugins.configure(&caller, &name, config).await?.into()))
 }
 
+/// `PUT /admin/plugins/:name/order`
+pub(super) async fn order(
+    State(http): State<Http>,
+    Admin(caller): Admin,
+    Segment(name): Segment,
+    Shaped(order): Shaped<OrderRequest>,
+) -> Result<Json<PluginView>, ApiError> {
+    let plugins = &http.services.plugins;
+    Ok(Json(plugins.order(&caller, &name, order.phase, order.position).await?.into()))
+}
+
 /// `POST /admin/plugins/:name/activate`
 pub(super) async fn activate(
     State(http): State<Http>,
@@ -56,8 +67,8 @@ pub(super) async fn activate(
     Segment(name): Segment,
     Shaped(request): Shaped<ActivateRequest>,
 ) -> Result<Json<PluginView>, ApiError> {
-    let version = request.version.as_deref();
-    let plugin = http.services.plugins.activate(&caller, &name, version, request.on_fault).await?;
+    let (version, terms) = (request.version.as_deref(), request.terms());
+    let plugin = http.services.plugins.activate(&caller, &name, version, terms).await?;
     Ok(Json(plugin.into()))
 }
 

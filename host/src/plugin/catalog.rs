@@ -4,7 +4,7 @@
 pub(super) const PACKAGE: &str = "duologue:plugin";
 
 /// The version of `wit/`, without its patch number: what guests must agree with.
-pub(super) const OFFERED: &str = "0.1";
+pub(super) const OFFERED: &str = "0.2";
 
 /// A hook, and each function that this server calls of it.
 pub(super) struct Hook {
@@ -17,7 +17,7 @@ pub(super) const HOOKS: &[Hook] = &[Hook { interface: "before-send", functions: 
 /// What a guest may import. The linker checks their types.
 pub(super) const IMPORTS: &[&str] = &["log", "config"];
 
-/// The name of one of our interfaces in a guest, such as `duologue:plugin/before-send@0.1.3`.
+/// The name of one of our interfaces in a guest, such as `duologue:plugin/before-send@0.2.3`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OurName<'a> {
     pub(super) interface: &'a str,
@@ -33,8 +33,8 @@ impl<'a> OurName<'a> {
         Some(Self { interface, version })
     }
 
-    /// Whether guest and server understand each other: 0.1.x does, with or without what came
-    /// later in 0.1; a preview of a version does not.
+    /// Whether guest and server understand each other: 0.2.x does, with or without what came
+    /// later in 0.2; a preview of a version does not.
     pub(super) fn is_compatible(&self) -> bool {
         let patch = self.version.strip_prefix(OFFERED).and_then(|rest| rest.strip_prefix('.'));
         patch.is_some_and(|patch| patch.parse::<u32>().is_ok())
@@ -60,9 +60,9 @@ mod tests {
     fn only_the_patch_number_may_differ() {
         let compatible = |name: &str| OurName::parse(name).unwrap().is_compatible();
 
-        assert!(compatible("duologue:plugin/before-send@0.1.0"));
-        assert!(compatible("duologue:plugin/before-send@0.1.12"));
-        for other in ["@0.2.0", "@0.10.0", "@1.1.0", "@0.1", "@0.1.0-rc.1", "@", ""] {
+        assert!(compatible("duologue:plugin/before-send@0.2.0"));
+        assert!(compatible("duologue:plugin/before-send@0.2.12"));
+        for other in ["@0.1.0", "@0.20.0", "@1.2.0", "@0.2", "@0.2.0-rc.1", "@", ""] {
             assert!(!compatible(&format!("duologue:plugin/before-send{other}")), "{other}");
         }
     }

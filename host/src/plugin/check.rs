@@ -42,6 +42,9 @@ fn check_imports(component: &Component, findings: &mut Findings) -> Result<(), R
     let component = component.component_type();
     let mut unknown = Vec::new();
     for (name, import) in component.imports(engine) {
+        if let Some(ours) = OurName::parse(name) {
+            require_compatible(ours)?;
+        }
         match import.ty {
             ComponentItem::ComponentInstance(instance) if is_type_only(&instance, engine) => {}
             ComponentItem::ComponentInstance(_) => match offered_import(name) {
@@ -61,7 +64,7 @@ fn is_type_only(instance: &ComponentInstance, engine: &Engine) -> bool {
 }
 
 fn offered_import(name: &str) -> Option<&str> {
-    let ours = OurName::parse(name).filter(OurName::is_compatible)?;
+    let ours = OurName::parse(name)?;
     IMPORTS.contains(&ours.interface).then_some(ours.interface)
 }
 
@@ -112,15 +115,20 @@ fn check_exports(component: &Component, findings: &mut Findings) -> Result<(), R
 /// A guest built for another version seems to export nothing, and a filter that is never called
 /// lets everything pass. So what would not be called is refused by name.
 fn offered_hook(name: &str, ours: OurName<'_>) -> Result<&'static Hook, Refusal> {
-    if !ours.is_compatible() {
-        return Err(format!(
-            "it is built for {PACKAGE}@{}, this server offers {OFFERED}: build it with the `wit` \
-             folder of this server",
-            clip(ours.version),
-        ));
-    }
+    require_compatible(ours)?;
     ours.hook()
         .ok_or_else(|| format!("it exports {}, a hook that this server does not offer", clip(name)))
+}
+
+fn require_compatible(ours: OurName<'_>) -> Result<(), Refusal> {
+    if ours.is_compatible() {
+        return Ok(());
+    }
+    Err(format!(
+        "it is built for {PACKAGE}@{}, this server offers {OFFERED}: build it again with the \
+         `wit` folder of this server, and see CHANGELOG.md for what has changed",
+        clip(ours.version),
+    ))
 }
 
 fn check_functions(
@@ -177,7 +185,7 @@ fn check_hook(component: &Component, hook: &str) -> wasmtime::Result<()> {
     match hook {
         "before-send" => check_function::<
             (types::Context, types::Draft, Option<types::Body>),
-            (Result<types::Verdict, types::Failure>,),
+            (Result<types::Decision, types::Failure>,),
         >(component, hook, "before-send"),
         _ => Err(wasmtime::Error::msg("no such hook")),
     }

@@ -1,16 +1,24 @@
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use dashmap::DashMap;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
 use super::{
-    Fault, PluginHost, answer::Answer, call::Turn, compile::Compiled, fault::FaultLog,
+    Fault, PluginHost,
+    answer::Decision,
+    call::{Called, Question, Turn},
+    chain::Round,
+    compile::Compiled,
+    fault::FaultLog,
     store::Callee,
 };
 use crate::domain::{
-    Body, BodyLimits, Caller, Email, Judgement, MessageId, OnFault, OrgId, Outcome, PluginId,
-    Rejection,
+    Body, BodyLimits, Caller, Email, Judgement, MessageId, OnFault, OrgId, Phase, PluginId,
 };
 
 /// A plugin as an org has it, and the terms on which it takes part.
@@ -24,6 +32,9 @@ pub struct Installation {
     pub compiled: Option<Arc<Compiled>>,
     /// What the guest reads by `config.get`. Never logged.
     pub config: BTreeMap<String, String>,
+    /// Counts the changes of `config`.
+    pub config_revision: i64,
+    pub phase: Phase,
     pub on_fault: OnFault,
 }
 
@@ -66,11 +77,13 @@ struct OrgPlugins {
     share: Arc<Semaphore>,
 }
 
-struct Installed {
+pub(super) struct Installed {
     id: PluginId,
     compiled: Option<Arc<Compiled>>,
-    callee: Arc<Callee>,
-    on_fault: OnFault,
+    pub(super) callee: Arc<Callee>,
+    pub(super) config_revision: i64,
+    phase: Phase,
+    pub(super) on_fault: OnFault,
     faults: FaultLog,
 }
 
@@ -94,41 +107,30 @@ impl Hooks {
         self.orgs.get(&org).is_some_and(|plugins| !plugins.installed.is_empty())
     }
 
-    /// Asks each plugin in order; each sees what the one before it left, and the first that
-    /// rejects ends the round.
-    pub async fn before_send(&self, ask: &BeforeSend<'_>) -> Judgement {
-        let mut judgement = Judgement::unasked(ask.body.clone());
+    /// Asks each plugin in order: transforms, each of which sees what the one before it left, then
+    /// guards. A rejection ends the round; of all else the strictest counts.
+    ///
+    /// `messages_24h`: new messages of the caller's in the last 24 hours, this one not among them.
+    pub async fn before_send(&self, ask: &BeforeSend<'_>, messages_24h: u32) -> Judgement {
         let Some(plugins) = self.plugins_of(ask.caller.org.id) else {
-            return judgement;
+            return Judgement::unasked(ask.body.clone());
         };
         let turn = Turn {
             host: &self.host,
             share: &plugins.share,
             ends: Instant::now() + self.host.0.limits.chain_timeout,
         };
+        let mut round = Round::new(ask.body.clone());
         for plugin in plugins.installed.iter() {
-            let callee = Arc::clone(&plugin.callee);
-            let body = &judgement.body;
-            let answer = match &plugin.compiled {
-                // Boxed, so that messages which no plugin judges do not carry it along.
-                Some(compiled) => Box::pin(turn.before_send(compiled, callee, ask, body)).await,
-                None => Err(Fault::Unloadable),
-            };
-            let rejection = match answer {
-                Ok(Answer::Pass) => None,
-                Ok(Answer::Modify(patched)) => {
-                    judgement.body = patched;
-                    None
-                }
-                Ok(Answer::Reject(rejection)) => Some(rejection),
-                Err(fault) => plugin.without_answer(&fault),
-            };
-            if let Some(rejection) = rejection {
-                judgement.outcome = Outcome::Reject(rejection);
+            let phase = plugin.phase;
+            let question = Question { ask, messages_24h, body: round.body(), phase };
+            // Boxed, so that messages which no plugin judges do not carry it along.
+            let called = Box::pin(plugin.before_send(&turn, question)).await;
+            if round.take(plugin, called).is_break() {
                 break;
             }
         }
-        judgement
+        round.into_judgement()
     }
 
     fn plugins_of(&self, org: OrgId) -> Option<OrgPlugins> {
@@ -149,13 +151,25 @@ impl Installed {
             id: plugin.id,
             compiled: plugin.compiled,
             callee: Arc::new(callee),
+            config_revision: plugin.config_revision,
+            phase: plugin.phase,
             on_fault: plugin.on_fault,
             faults: FaultLog::default(),
         }
     }
 
-    /// What the org has chosen for a message about which its plugin says nothing.
-    fn without_answer(&self, fault: &Fault) -> Option<Rejection> {
+    async fn before_send(&self, turn: &Turn<'_>, question: Question<'_>) -> Called<Decision> {
+        let called = match &self.compiled {
+            Some(compiled) => turn.before_send(compiled, Arc::clone(&self.callee), question).await,
+            None => Called::never(Fault::Unloadable, Duration::ZERO),
+        };
+        if let Err(fault) = &called.outcome {
+            self.warn(fault);
+        }
+        called
+    }
+
+    fn warn(&self, fault: &Fault) {
         if let Some(skipped) = self.faults.admit(Instant::now()) {
             tracing::warn!(
                 org.id = %self.callee.org,
@@ -168,21 +182,5 @@ impl Installed {
                 "plugin gave no answer"
             );
         }
-        match self.on_fault {
-            OnFault::Allow => None,
-            OnFault::Reject => Some(moderation_unavailable()),
-        }
-    }
-}
-
-/// Says nothing of the plugin: that is the org's affair.
-fn moderation_unavailable() -> Rejection {
-    Rejection {
-        reason: "moderation_unavailable".to_owned(),
-        user_message: Some(
-            "Your message could not be checked just now. Please try again.".to_owned(),
-        ),
-        details: None,
-        retry_after_ms: Some(5000),
     }
 }

@@ -9,6 +9,7 @@ mod answer;
 mod bindings;
 mod call;
 mod catalog;
+mod chain;
 mod check;
 mod child;
 mod compile;

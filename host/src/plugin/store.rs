@@ -46,7 +46,11 @@ pub(super) struct Guest {
 pub(super) fn store(engine: &Engine, limits: &Limits, callee: Arc<Callee>) -> Store<Guest> {
     let guest = Guest {
         callee,
-        room: Room { memory_bytes: limits.memory_bytes, table_elements: limits.table_elements },
+        room: Room {
+            memory_taken: 0,
+            memory_bytes: limits.memory_bytes,
+            table_elements: limits.table_elements,
+        },
         ticks_left: ticks(limits.call_cpu),
         lines: Lines { left: limits.log_lines, bytes: limits.log_line_bytes, dropped: 0 },
     };
@@ -64,6 +68,11 @@ fn ticks(time: Duration) -> u128 {
 }
 
 impl Guest {
+    /// What its linear memories have come to. They never shrink.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.room.memory_taken
+    }
+
     /// Called at the first check after a tick, so only while the guest computes.
     fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
         self.ticks_left = self.ticks_left.checked_sub(1).ok_or(OverTime)?;
@@ -90,6 +99,7 @@ impl Drop for Guest {
 
 /// What is left of the memory of a call, over all memories and tables of its instance.
 struct Room {
+    memory_taken: u64,
     memory_bytes: usize,
     table_elements: usize,
 }
@@ -110,7 +120,9 @@ impl ResourceLimiter for Room {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Self::take(&mut self.memory_bytes, current, desired)
+        let grown = Self::take(&mut self.memory_bytes, current, desired)?;
+        self.memory_taken += desired.saturating_sub(current) as u64;
+        Ok(grown)
     }
 
     fn table_growing(

@@ -40,8 +40,9 @@ pub use sync::{Sync, SyncService};
 pub use typing::Typing;
 pub use upkeep::Upkeep;
 pub use writer::{Writer, WriterLimits};
-// For the transports, which know nothing else of `auth`.
+// For the transports, which know nothing else of `auth` and `db`.
 pub use crate::auth::{NewKey, same_secret};
+pub use crate::db::plugins::Terms as PluginTerms;
 
 use telling::Telling;
 

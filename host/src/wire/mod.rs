@@ -3,18 +3,19 @@
 mod admin;
 mod error;
 mod message;
+mod plugins;
 mod request;
 mod sync;
 
 pub use admin::{
-    ActivateRequest, ConfigRequest, KeyRequest, KeyView, MintedKeyView, OrgRequest, OrgView,
-    PluginView, RebindRequest, RevokeRequest,
+    KeyRequest, KeyView, MintedKeyView, OrgRequest, OrgView, RebindRequest, RevokeRequest,
 };
 pub use error::Problem;
 pub use message::{
     LastMessageView, MarkedView, MessageView, NotificationView, OnlineUserView, PeerInfo,
     ThreadView, time_text,
 };
+pub use plugins::{ActivateRequest, ConfigRequest, OrderRequest, PluginView};
 pub use request::{
     ListQuery, MarkRequest, MarkTarget, NotificationsRequest, Object, ThreadQuery, parse_edit,
     parse_ids, parse_send,

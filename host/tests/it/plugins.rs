@@ -1,5 +1,6 @@
 //! Plugins through the doors of `duologue::plugin`: real guests, and the real compiling child.
 
+mod chain;
 mod compile;
 mod hostile;
 mod support;

@@ -90,6 +90,7 @@ impl TestDatabase {
                 user: Arc::new(user),
                 kind: Kind::Customer,
                 admin: false,
+                roles: [].into(),
                 issued_at: OffsetDateTime::now_utc(),
                 expires_at: OffsetDateTime::now_utc() + LIMIT,
             });

@@ -43,7 +43,7 @@ pub fn component(wat: &str) -> Vec<u8> {
 
 /// The same, as if built for another version of the package.
 pub fn component_for(version: &str, wat: &str) -> Vec<u8> {
-    let as_version = |text: &str| text.replace("@0.1.0", &format!("@{version}"));
+    let as_version = |text: &str| text.replace("@0.2.0", &format!("@{version}"));
     component_of(&as_version(&wit()), &as_version(wat))
 }
 
@@ -77,7 +77,8 @@ pub fn constant(answer: &Answer) -> String {
 }
 
 /// The memory of a guest that holds an answer, laid out as the canonical ABI has it: the outcome
-/// at 0, the verdict at 4, what it carries from 8 on, and texts and lists from 128 on.
+/// at 0, the verdict at 4, what it carries from 8 on, the labels at 48, the explanation at 56, and
+/// texts and lists from 128 on.
 pub struct Answer {
     bytes: Vec<u8>,
 }
@@ -105,6 +106,47 @@ impl Answer {
         answer.word(40, 1);
         answer.word(44, 1500);
         answer
+    }
+
+    /// Held for so many seconds, then refused.
+    pub fn hold(reason: &str, ttl_seconds: Option<u32>) -> Self {
+        let mut answer = Self::default();
+        answer.bytes[4] = 3;
+        answer.text(8, reason);
+        if let Some(ttl) = ttl_seconds {
+            answer.word(16, 1);
+            answer.word(20, ttl);
+        }
+        answer.bytes[24] = 1;
+        answer
+    }
+
+    pub fn shadow() -> Self {
+        let mut answer = Self::default();
+        answer.bytes[4] = 4;
+        answer
+    }
+
+    /// The same with so many labels of this name, each of the score and of high severity.
+    pub fn labelled(mut self, name: &str, score: f32, count: u32) -> Self {
+        let list = self.bytes.len();
+        self.word(48, u32::try_from(list).unwrap());
+        self.word(52, count);
+        self.bytes.resize(list + 20 * count as usize, 0);
+        for at in (list..).step_by(20).take(count as usize) {
+            self.text(at, name);
+            self.word(at + 8, 1);
+            self.word(at + 12, score.to_bits());
+            self.bytes[at + 16] = 3;
+        }
+        // Lists of records are aligned, too.
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        self
+    }
+
+    pub fn explained(mut self, explanation: &str) -> Self {
+        self.some_text(56, explanation);
+        self
     }
 
     pub fn content(content: &str) -> Self {

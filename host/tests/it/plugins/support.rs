@@ -12,7 +12,8 @@ use duologue::{
     Error, Result,
     domain::{
         Attachment, Body, BodyLimits, Caller, ContentType, Email, Judgement, Kind, Metadata,
-        OnFault, Org, OrgId, OrgSettings, OrgSlug, Outcome, PluginId, Rejection, User, UserId,
+        OnFault, Org, OrgId, OrgSettings, OrgSlug, Outcome, Phase, PluginId, Rejection, User,
+        UserId,
     },
     plugin::{BeforeSend, Compiled, Door, Hooks, Installation, Limits, PluginHost},
 };
@@ -66,7 +67,12 @@ impl Scene {
     }
 
     pub async fn send_body(&self, body: &Body) -> Result<Body> {
-        decided(self.hooks.before_send(&self.question(body)).await)
+        decided(self.judge(body).await)
+    }
+
+    /// All that the plugins made of a message.
+    pub async fn judge(&self, body: &Body) -> Judgement {
+        self.hooks.before_send(&self.question(body), 0).await
     }
 
     pub fn question<'a>(&'a self, body: &'a Body) -> BeforeSend<'a> {
@@ -107,6 +113,8 @@ pub fn installed(compiled: Arc<Compiled>) -> Installation {
         version: compiled.report.sha256.clone(),
         compiled: Some(compiled),
         config: BTreeMap::new(),
+        config_revision: 1,
+        phase: Phase::Transform,
         on_fault: OnFault::Reject,
     }
 }
@@ -117,6 +125,10 @@ pub fn configured<const N: usize>(
 ) -> Installation {
     let config = config.map(|(key, value)| (key.to_owned(), value.to_owned()));
     Installation { config: config.into(), ..installed(Arc::clone(compiled)) }
+}
+
+pub fn named(name: &str, installation: Installation) -> Installation {
+    Installation { name: name.to_owned(), ..installation }
 }
 
 pub fn text(content: &str) -> Body {
@@ -212,6 +224,7 @@ fn caller() -> Caller {
         user: Arc::new(user),
         kind: Kind::Customer,
         admin: false,
+        roles: [].into(),
         issued_at: OffsetDateTime::UNIX_EPOCH,
         expires_at: OffsetDateTime::UNIX_EPOCH,
     }

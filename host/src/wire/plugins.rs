@@ -1,0 +1,108 @@
+//! What admins send and get about their org's plugins.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::message::time_text;
+use crate::{
+    domain::{OnFault, Phase},
+    service::{PluginEntry, PluginTerms},
+};
+
+/// A plugin's configuration: an object of strings.
+pub type ConfigRequest = BTreeMap<String, String>;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ActivateRequest {
+    /// SHA-256 in hex; the newest upload where it is left out.
+    pub version: Option<String>,
+    /// What a message meets when the plugin gives no answer.
+    on_fault: Option<OnFault>,
+    /// Whether the previous version takes over when this one fails again and again.
+    auto_rollback: Option<bool>,
+}
+
+impl ActivateRequest {
+    pub fn terms(&self) -> PluginTerms {
+        PluginTerms { on_fault: self.on_fault, auto_rollback: self.auto_rollback }
+    }
+}
+
+/// When a plugin is asked.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OrderRequest {
+    /// What it was where it is left out.
+    pub phase: Option<Phase>,
+    /// Lower ones are asked first; the last of the phase where it is left out.
+    pub position: Option<i32>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginView {
+    name: String,
+    /// `active`, or `ready` where no version decides.
+    state: &'static str,
+    /// The version that decides.
+    active_version: Option<String>,
+    /// The one that decided before.
+    previous_version: Option<String>,
+    /// The newest upload, with what its check found.
+    version: Option<String>,
+    hooks: Json,
+    imports: Json,
+    phase: Phase,
+    position: i32,
+    on_fault: OnFault,
+    config: BTreeMap<String, String>,
+    /// Counts the changes of the configuration.
+    config_revision: i64,
+    versions: Vec<VersionView>,
+    created_at: String,
+    updated_at: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct VersionView {
+    version: String,
+    report: Json,
+    created_at: String,
+}
+
+impl From<PluginEntry> for PluginView {
+    fn from(entry: PluginEntry) -> Self {
+        let newest = entry.versions.first();
+        let found =
+            |field: &str| newest.map_or(Json::Null, |version| version.report[field].clone());
+        Self {
+            state: if entry.active_version.is_some() { "active" } else { "ready" },
+            version: newest.map(|version| version.version.clone()),
+            hooks: found("hooks"),
+            imports: found("imports"),
+            name: entry.name,
+            active_version: entry.active_version,
+            previous_version: entry.previous_version,
+            phase: entry.phase,
+            position: entry.position,
+            on_fault: entry.on_fault,
+            config: entry.config,
+            config_revision: entry.config_revision,
+            versions: entry
+                .versions
+                .into_iter()
+                .map(|version| VersionView {
+                    version: version.version,
+                    report: version.report,
+                    created_at: time_text(version.created_at),
+                })
+                .collect(),
+            created_at: time_text(entry.created_at),
+            updated_at: time_text(entry.updated_at),
+        }
+    }
+}
