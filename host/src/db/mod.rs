@@ -1,6 +1,7 @@
 //! All SQL. One file per table; each function is one statement or one small group of
 //! statements that only make sense together.
 
+pub mod audit;
 pub mod batch;
 pub mod changes;
 pub mod keys;

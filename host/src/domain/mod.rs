@@ -10,7 +10,7 @@ mod user;
 mod verdict;
 
 pub use body::{BodyLimits, InvalidField};
-pub use ids::{KeyId, MessageId, OrgId, PluginId, ThreadId, UserId};
+pub use ids::{EntryId, KeyId, MessageId, OrgId, PluginId, ThreadId, UserId};
 pub use key::{Algorithm, Fingerprint, KeyKind, OrgKey, UnknownAlgorithm};
 pub use message::{
     Attachment, Body, ClientId, ContentType, DeleteScope, Draft, Message, MessageState, Metadata,
