@@ -28,6 +28,8 @@ create table held_messages (
     message_id uuid        not null,
     -- 0 is the message as it was sent, n its n-th edit that was held.
     revision   integer     not null,
+    -- An edit of a message that stands; else the message itself waits.
+    is_edit    boolean     not null,
     thread_id  uuid        not null,
     sender_id  uuid        not null,
     cause      text        not null check (cause in ('verdict', 'fault')),
@@ -63,7 +65,7 @@ create index held_messages_decided on held_messages (org_id, id) where state <> 
 create index held_messages_by_sender on held_messages (org_id, sender_id) where state = 'pending';
 create index held_messages_expiring on held_messages (org_id, expires_at)
     where state = 'pending' and expires_at is not null;
-create index held_messages_unanswered on held_messages (org_id, thread_id, id)
+create index held_messages_unanswered on held_messages (org_id, thread_id, message_id)
     where state = 'pending' and cause = 'fault';
 
 -- Drafts and edits that plugins refused: why, never what they said.

@@ -4,6 +4,10 @@
 pub mod audit;
 pub mod batch;
 pub mod changes;
+pub mod due;
+pub mod flags;
+pub mod held;
+pub mod history;
 pub mod keys;
 pub mod messages;
 pub mod notices;
@@ -11,6 +15,8 @@ pub mod notifications;
 pub mod orgs;
 pub mod plugins;
 pub mod reading;
+pub mod refusals;
+pub mod releases;
 pub mod threads;
 pub mod users;
 

@@ -5,6 +5,7 @@ mod ids;
 mod key;
 mod message;
 mod org;
+mod review;
 mod sync;
 mod user;
 mod verdict;
@@ -16,11 +17,13 @@ pub use message::{
     Attachment, Body, ClientId, ContentType, DeleteScope, Draft, Message, MessageState, Metadata,
 };
 pub use org::{
-    InvalidSlug, NotificationEvents, Org, OrgLimits, OrgSettings, OrgSlug, PresenceScope,
-    Recipients,
+    AdminReads, InvalidSlug, NotificationEvents, Org, OrgLimits, OrgSettings, OrgSlug,
+    PresenceScope, Recipients,
 };
+pub use review::{Held, HoldState, PendingBody};
 pub use sync::{Change, ChangeKind, Cursor};
 pub use user::{Caller, Email, InvalidEmail, Kind, User};
 pub use verdict::{
-    Hold, HoldCause, Judgement, Label, OnExpiry, OnFault, Outcome, Patch, Rejection, Severity, Step,
+    Decision, Hold, HoldCause, Judgement, Label, OnExpiry, OnFault, Outcome, Patch, Rejection,
+    Severity, Step,
 };

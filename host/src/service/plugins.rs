@@ -14,7 +14,7 @@ use crate::{
         Db, orgs,
         plugins::{self, ActiveRow, Config, PluginRow, VersionRow},
     },
-    domain::{Caller, InvalidField, Judgement, OnFault, OrgId, Outcome, PluginId},
+    domain::{Caller, InvalidField, Judgement, OnFault, OrgId, PluginId},
     plugin::{BeforeSend, CompileError, Compiled, Hooks, Installation, PluginHost},
 };
 
@@ -82,16 +82,9 @@ impl Plugins {
     }
 
     /// Asks an org's plugins about a message, before it is stored.
-    ///
-    /// # Errors
-    /// [`Error::Rejected`] where they reject it.
     pub async fn before_send(&self, ask: &BeforeSend<'_>) -> Result<Judgement> {
         self.require_ready(ask.caller.org.id).await?;
-        let judgement = self.hooks.before_send(ask).await;
-        match judgement.outcome {
-            Outcome::Reject(rejection) => Err(Error::Rejected(rejection)),
-            _ => Ok(judgement),
-        }
+        Ok(self.hooks.before_send(ask).await)
     }
 
     /// Puts in place what another server, or another command, has changed.

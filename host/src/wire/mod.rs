@@ -4,6 +4,7 @@ mod admin;
 mod error;
 mod message;
 mod request;
+mod review;
 mod sync;
 
 pub use admin::{
@@ -18,5 +19,9 @@ pub use message::{
 pub use request::{
     ListQuery, MarkRequest, MarkTarget, NotificationsRequest, Object, ThreadQuery, parse_edit,
     parse_ids, parse_send,
+};
+pub use review::{
+    AuditView, BodyView, DecideRequest, DecidedView, DecisionView, HeldView, RefusalView,
+    ReviewQuery,
 };
 pub use sync::{ChangeView, SyncView};
