@@ -24,6 +24,7 @@ pub struct Settings {
     pub sockets: Sockets,
     pub tokens: Tokens,
     pub presence: Presence,
+    pub review: Review,
     pub plugins: Plugins,
     pub org: OrgSettings,
 }
@@ -126,6 +127,18 @@ pub struct Tokens {
 pub struct Presence {
     #[serde(rename = "grace_ms", deserialize_with = "millis")]
     pub grace: Duration,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Review {
+    #[serde(rename = "interval_ms", deserialize_with = "millis")]
+    pub interval: Duration,
+    #[serde(rename = "ask_again_ms", deserialize_with = "millis")]
+    pub ask_again: Duration,
+    #[serde(rename = "ask_again_most_ms", deserialize_with = "millis")]
+    pub ask_again_most: Duration,
+    pub refusals_queue: usize,
 }
 
 #[derive(Clone, Debug, Deserialize)]

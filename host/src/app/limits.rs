@@ -8,7 +8,7 @@ use crate::{
     db::PoolLimits,
     http::HttpSettings,
     plugin::Limits,
-    service::{ServiceSettings, WriterLimits},
+    service::{ReviewSettings, ServiceSettings, WriterLimits},
     settings::Settings,
     socket::SocketSettings,
 };
@@ -25,7 +25,14 @@ pub(super) fn pool(settings: &Settings) -> PoolLimits {
 
 pub(super) fn services(settings: &Settings) -> ServiceSettings {
     let tokens = &settings.tokens;
+    let review = &settings.review;
     ServiceSettings {
+        review: ReviewSettings {
+            interval: review.interval,
+            ask_again: review.ask_again,
+            ask_again_most: review.ask_again_most,
+            refusals_queue: review.refusals_queue,
+        },
         org_defaults: settings.org.clone(),
         verifier: VerifierSettings {
             exp_leeway: Duration::ZERO,

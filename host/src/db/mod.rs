@@ -1,8 +1,13 @@
 //! All SQL. One file per table; each function is one statement or one small group of
 //! statements that only make sense together.
 
+pub mod audit;
 pub mod batch;
 pub mod changes;
+pub mod due;
+pub mod flags;
+pub mod held;
+pub mod history;
 pub mod keys;
 pub mod messages;
 pub mod notices;
@@ -10,6 +15,8 @@ pub mod notifications;
 pub mod orgs;
 pub mod plugins;
 pub mod reading;
+pub mod refusals;
+pub mod releases;
 pub mod senders;
 pub mod threads;
 pub mod users;

@@ -5,23 +5,25 @@ mod ids;
 mod key;
 mod message;
 mod org;
+mod review;
 mod sync;
 mod user;
 mod verdict;
 
 pub use body::{BodyLimits, InvalidField};
-pub use ids::{KeyId, MessageId, OrgId, PluginId, ThreadId, UserId};
+pub use ids::{EntryId, KeyId, MessageId, OrgId, PluginId, ThreadId, UserId};
 pub use key::{Algorithm, Fingerprint, KeyKind, OrgKey, UnknownAlgorithm};
 pub use message::{
     Attachment, Body, ClientId, ContentType, DeleteScope, Draft, Message, MessageState, Metadata,
 };
 pub use org::{
-    InvalidSlug, NotificationEvents, Org, OrgLimits, OrgSettings, OrgSlug, PresenceScope,
-    Recipients,
+    AdminReads, InvalidSlug, NotificationEvents, Org, OrgLimits, OrgSettings, OrgSlug,
+    PresenceScope, Recipients,
 };
+pub use review::{Held, HoldState, PendingBody};
 pub use sync::{Change, ChangeKind, Cursor};
 pub use user::{Caller, Email, InvalidEmail, Kind, User};
 pub use verdict::{
-    Hold, HoldCause, Judgement, Label, OnExpiry, OnFault, Outcome, Patch, Phase, Rejection,
-    Severity, Step,
+    Decision, Hold, HoldCause, Judgement, Label, OnExpiry, OnFault, Outcome, Patch, Phase,
+    Rejection, Severity, Step,
 };

@@ -63,6 +63,24 @@ impl Judgement {
     pub fn unasked(body: Body) -> Self {
         Self { body, outcome: Outcome::Send, labels: Vec::new(), steps: Vec::new() }
     }
+
+    /// What is kept of it with the message; `None` where nobody was asked.
+    pub fn decision(&self) -> Option<Decision> {
+        let was_asked = !self.steps.is_empty() || !self.labels.is_empty();
+        was_asked.then(|| Decision { labels: self.labels.clone(), steps: self.steps.clone() })
+    }
+
+    /// The rejection comes of a plugin that gave no answer.
+    pub fn is_fault(&self) -> bool {
+        self.steps.last().is_some_and(|step| step.fault.is_some())
+    }
+}
+
+/// How plugins decided, for those who review. It holds nothing of what the message says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    pub labels: Vec<Label>,
+    pub steps: Vec<Step>,
 }
 
 /// What becomes of a draft. The later is the stricter.

@@ -10,6 +10,7 @@ mod notifications;
 mod operator;
 mod page;
 mod plugins;
+mod review;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -98,6 +99,13 @@ fn admin_routes() -> Router<Http> {
         .route("/admin/plugins/{name}/order", put(plugins::order))
         .route("/admin/plugins/{name}/activate", post(plugins::activate))
         .route("/admin/plugins/{name}/disable", post(plugins::disable))
+        .route("/admin/held", get(review::held))
+        .route("/admin/held/{id}/release", post(review::release))
+        .route("/admin/held/{id}/refuse", post(review::refuse))
+        .route("/admin/flagged", get(review::flagged))
+        .route("/admin/messages/{id}/decision", get(review::decision))
+        .route("/admin/refusals", get(review::refusals))
+        .route("/admin/audit", get(review::audit))
         .route("/admin/orgs", get(operator::list).post(operator::create))
         .route("/admin/orgs/{org}", get(operator::find).patch(operator::change))
         .route("/admin/orgs/{org}/keys", get(operator::list_keys).post(operator::add_key))

@@ -1,6 +1,7 @@
 //! The one task that stores messages: whatever waits, in one statement or few.
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -14,14 +15,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     in_flight::Claim,
     lanes::{Lanes, Person, Waits},
+    terms::no_room,
 };
 use crate::{
     Error, Result,
     db::{
         self, Db, DbError,
-        batch::{self, NewMessage, Placed},
+        batch::{self, Fate, NewMessage, Placed},
+        held::{self, Quota, Waiting as Held},
     },
-    domain::{ClientId, Draft, Message, MessageId, MessageState, OrgId, User, UserId},
+    domain::{ClientId, Decision, Draft, Message, MessageId, MessageState, OrgId, User, UserId},
     events::{Event, Events, Exchange, SocketKey},
 };
 
@@ -40,6 +43,9 @@ pub struct WriterLimits {
 pub struct Job {
     pub org_id: OrgId,
     pub draft: Draft,
+    pub fate: Fate,
+    /// How plugins decided; `None` where none was asked.
+    pub decision: Option<Decision>,
     pub sender: Arc<User>,
     pub recipient: Arc<User>,
     /// What the message replies to, as the recipient sees it.
@@ -154,7 +160,8 @@ impl Task {
             while let Some((number, batch)) = lanes.next() {
                 task.begun.store(lanes.begun(), Ordering::Release);
                 storing.push(async move {
-                    task.store(batch).await;
+                    // Boxed: large as a future, and one a batch.
+                    Box::pin(task.store(batch)).await;
                     number
                 });
             }
@@ -162,6 +169,13 @@ impl Task {
     }
 
     async fn store(&self, batch: Vec<Waiting>) {
+        let holds = |waiting: &Waiting| matches!(waiting.job.fate, Fate::Held(_));
+        // Boxed, so that batches which hold nothing do not carry it along.
+        let batch =
+            if batch.iter().any(holds) { Box::pin(self.with_room(batch)).await } else { batch };
+        if batch.is_empty() {
+            return;
+        }
         let rows: Vec<NewMessage> = batch.iter().map(row).collect();
         match self.insert(&rows).await {
             Ok(placed) => self.announce(batch, rows, placed).await,
@@ -183,6 +197,56 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// Leaves out what would be held beyond a quota. Counted here, where sends come one after
+    /// another, so that many at once do not slip past it.
+    async fn with_room(&self, batch: Vec<Waiting>) -> Vec<Waiting> {
+        let mut room = Vec::with_capacity(batch.len());
+        let mut counted: HashMap<(OrgId, UserId), Held> = HashMap::new();
+        let mut of_org: HashMap<OrgId, i64> = HashMap::new();
+        for waiting in batch {
+            let Fate::Held(new) = &waiting.job.fate else {
+                room.push(waiting);
+                continue;
+            };
+            let (org_id, sender) = (waiting.job.org_id, waiting.job.draft.sender_id);
+            let key = (org_id, sender);
+            if let Entry::Vacant(place) = counted.entry(key) {
+                match self.count_held(org_id, sender, new.quota).await {
+                    Ok(held) => drop(place.insert(held)),
+                    Err(error) => {
+                        refuse(vec![waiting], error);
+                        continue;
+                    }
+                }
+            }
+            let Some(held) = counted.get_mut(&key) else { continue };
+            let of_org = of_org.entry(org_id).or_insert(held.of_org);
+            if new.quota.admits(held.of_sender, *of_org) {
+                held.of_sender += 1;
+                *of_org += 1;
+                room.push(waiting);
+            } else {
+                let _ = waiting.done.send(Err(no_room(new.hold.cause)));
+            }
+        }
+        room
+    }
+
+    async fn count_held(
+        &self,
+        org_id: OrgId,
+        sender: UserId,
+        quota: Quota,
+    ) -> Result<Held, DbError> {
+        let counting = async {
+            let mut handle = self.db.org(org_id).await?;
+            held::count_waiting(&mut handle.conn(), sender, quota).await
+        };
+        tokio::time::timeout(self.limits.patience, counting)
+            .await
+            .unwrap_or(Err(DbError::PoolTimedOut))
     }
 
     /// One statement; a deadlock with a reader's transaction is tried again.
@@ -255,6 +319,8 @@ fn row(waiting: &Waiting) -> NewMessage {
         org_id: waiting.job.org_id,
         id: MessageId::new(),
         draft: waiting.job.draft.clone(),
+        fate: waiting.job.fate.clone(),
+        decision: waiting.job.decision.clone(),
     }
 }
 
@@ -268,8 +334,14 @@ fn stored_message(row: NewMessage, placed: Placed) -> Message {
         client_id: draft.client_id.map(|id| id.as_str().to_owned()),
         body: draft.body,
         reply_to: draft.reply_to,
-        seq: Some(placed.seq),
-        state: MessageState::Sent,
+        seq: placed.seq,
+        state: match row.fate {
+            Fate::Held(_) => MessageState::Held,
+            Fate::Sent | Fate::Shadowed => MessageState::Sent,
+        },
+        shadowed: matches!(row.fate, Fate::Shadowed),
+        refused_reason: None,
+        pending_revision: None,
         created_at: placed.created_at,
         edited_at: None,
         deleted_at: None,

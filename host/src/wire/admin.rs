@@ -32,7 +32,12 @@ impl OrgRequest {
         if self.org_id.is_some() {
             return Err(Error::invalid("orgId", "cannot be changed"));
         }
-        Ok(OrgChange { name: self.name, settings: self.settings, suspended: self.suspended })
+        Ok(OrgChange {
+            by: None,
+            name: self.name,
+            settings: self.settings,
+            suspended: self.suspended,
+        })
     }
 }
 

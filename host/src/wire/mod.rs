@@ -5,6 +5,7 @@ mod error;
 mod message;
 mod plugins;
 mod request;
+mod review;
 mod sync;
 
 pub use admin::{
@@ -19,5 +20,9 @@ pub use plugins::{ActivateRequest, ConfigRequest, OrderRequest, PluginView};
 pub use request::{
     ListQuery, MarkRequest, MarkTarget, NotificationsRequest, Object, ThreadQuery, parse_edit,
     parse_ids, parse_send,
+};
+pub use review::{
+    AuditView, BodyView, DecideRequest, DecidedView, DecisionView, HeldView, RefusalView,
+    ReviewQuery,
 };
 pub use sync::{ChangeView, SyncView};

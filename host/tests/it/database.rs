@@ -2,8 +2,12 @@
 
 mod batch;
 mod deleting;
+mod due;
+mod fates;
 mod positions;
 mod pruning;
+mod reviewing;
+mod scene;
 mod stress;
 mod support;
 mod visibility;

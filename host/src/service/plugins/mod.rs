@@ -68,19 +68,14 @@ impl Plugins {
     }
 
     /// Asks an org's plugins about a message, before it is stored.
-    ///
-    /// # Errors
-    /// [`Error::Rejected`] where they reject it.
     pub async fn before_send(&self, ask: &BeforeSend<'_>) -> Result<Judgement> {
         if !self.has_any(ask.caller.org.id).await? {
             return Ok(Judgement::unasked(ask.body.clone()));
         }
         let sent = self.senders.count(ask.caller).await?;
         let judgement = self.hooks.before_send(ask, sent.load(Ordering::Relaxed)).await;
-        if let Outcome::Reject(rejection) = judgement.outcome {
-            return Err(Error::Rejected(rejection));
-        }
-        if ask.previous.is_none() {
+        let is_refused = matches!(judgement.outcome, Outcome::Reject(_));
+        if ask.previous.is_none() && !is_refused {
             Senders::add(&sent);
         }
         Ok(judgement)
