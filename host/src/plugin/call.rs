@@ -44,7 +44,7 @@ impl Turn<'_> {
         let draft = draft(ask, body);
         let previous = ask.previous.map(Into::into);
 
-        let mut store = store(&self.host.0.engine, &self.host.0.limits, callee);
+        let mut store = store(&self.host.0.engine, &self.host.0.limits, callee, context.now_ms);
         let call = async {
             let instance = compiled.instances.instantiate_async(&mut store).await?;
             let guest = hook.load(&mut store, &instance)?;

@@ -2,6 +2,7 @@
 
 mod compile;
 mod hostile;
+mod runtimes;
 mod support;
 mod verdicts;
 mod word_filter;
