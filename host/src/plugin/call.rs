@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
+use time::OffsetDateTime;
 use tokio::{
     sync::{AcquireError, Semaphore, SemaphorePermit},
     time::timeout,
@@ -78,7 +79,7 @@ impl Turn<'_> {
             let outcome = Ok(Decision::pass());
             return Called { outcome, took: Duration::ZERO, memory_bytes: 0 };
         };
-        let mut entered = match self.enter(callee).await {
+        let mut entered = match self.enter(callee, question.ask.now).await {
             Ok(entered) => entered,
             Err(never) => return never,
         };
@@ -103,12 +104,16 @@ impl Turn<'_> {
     }
 
     /// Waits for an instance.
-    async fn enter<T>(&self, callee: Arc<Callee>) -> Result<Entered<'_>, Called<T>> {
+    async fn enter<T>(
+        &self,
+        callee: Arc<Callee>,
+        now: OffsetDateTime,
+    ) -> Result<Entered<'_>, Called<T>> {
         let began = Instant::now();
         match self.wait().await {
             Ok(permits) => {
                 let limits = &self.host.0.limits;
-                let store = store(&self.host.0.engine, limits, callee);
+                let store = store(&self.host.0.engine, limits, callee, unix_ms(now));
                 let budget = self.left().min(limits.call_timeout);
                 Ok(Entered { store, budget, began, _permits: permits })
             }

@@ -13,6 +13,7 @@ use super::{
     catalog::{HOOKS, Hook, IMPORTS, OFFERED, OurName, PACKAGE},
     child::Needs,
     engine::{self, MAX_MEMORIES, MAX_TABLES},
+    runtime,
 };
 
 const WASM_PAGE_BYTES: u64 = 64 << 10;
@@ -22,6 +23,7 @@ const WASM_PAGE_BYTES: u64 = 64 << 10;
 pub(super) struct Findings {
     pub(super) wit: String,
     pub(super) hooks: Vec<String>,
+    /// Ours by the name of the interface, then what runtimes need by its full name.
     pub(super) imports: Vec<String>,
 }
 
@@ -40,13 +42,16 @@ pub(super) fn check(component: &Component, needs: &Needs) -> Result<Findings, Re
 fn check_imports(component: &Component, findings: &mut Findings) -> Result<(), Refusal> {
     let engine = component.engine();
     let component = component.component_type();
-    let mut unknown = Vec::new();
+    let (mut inert, mut unknown) = (Vec::new(), Vec::new());
     for (name, import) in component.imports(engine) {
         if let Some(ours) = OurName::parse(name) {
             require_compatible(ours)?;
         }
         match import.ty {
             ComponentItem::ComponentInstance(instance) if is_type_only(&instance, engine) => {}
+            ComponentItem::ComponentInstance(_) if runtime::is_inert(name) => {
+                inert.push(name.to_owned());
+            }
             ComponentItem::ComponentInstance(_) => match offered_import(name) {
                 Some(interface) => findings.imports.push(interface.to_owned()),
                 None => unknown.push(name),
@@ -55,6 +60,7 @@ fn check_imports(component: &Component, findings: &mut Findings) -> Result<(), R
             _ => unknown.push(name),
         }
     }
+    findings.imports.append(&mut inert);
     if unknown.is_empty() { Ok(()) } else { Err(unknown_imports(&unknown)) }
 }
 
@@ -75,10 +81,12 @@ fn unknown_imports(names: &[&str]) -> Refusal {
         shown.join(", "),
         IMPORTS.join(" and "),
     );
-    if names.iter().any(|name| name.starts_with("wasi:")) {
+    if names.iter().any(|name| name.starts_with("wasi:http/")) {
+        refusal.push_str(". Plugins get no HTTP by WASI: switch it off in your tool");
+    } else if names.iter().any(|name| name.starts_with("wasi:")) {
         refusal.push_str(
-            ". Plugins have no files, clocks or network: build for wasm32-unknown-unknown, or let \
-             your tool stub WASI out (`--stub-wasi`)",
+            ". Of WASI it offers 0.2 of cli, clocks, filesystem, io, random and sockets, with \
+             nothing behind them: let your tool build for 0.2, or stub the rest out",
         );
     }
     refusal
@@ -173,7 +181,7 @@ fn check_resources(component: &Component, needs: &Needs) -> Result<(), Refusal> 
 fn check_types(component: &Component, findings: &Findings) -> Result<(), Refusal> {
     engine::linker(component.engine())
         .and_then(|linker| linker.instantiate_pre(component))
-        .map_err(|error| format!("its imports are not as in `wit`: {error:#}"))?;
+        .map_err(|error| format!("its imports are not as this server has them: {error:#}"))?;
     for hook in &findings.hooks {
         check_hook(component, hook)
             .map_err(|error| format!("its {hook} is not as in `wit`: {error:#}"))?;

@@ -3,7 +3,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wasmtime::{PoolConcurrencyLimitError, Trap};
+use wasmtime::{PoolConcurrencyLimitError, Trap, component::ResourceTableError};
+use wasmtime_wasi::I32Exit;
 
 use super::store::{OverMemory, OverTime};
 
@@ -54,6 +55,10 @@ impl From<wasmtime::Error> for Fault {
             Self::Busy
         } else if let Some(trap) = error.downcast_ref::<Trap>() {
             Self::Trapped(trap.to_string())
+        } else if let Some(I32Exit(code)) = error.downcast_ref() {
+            Self::Trapped(format!("it ended itself, with exit code {code}"))
+        } else if let Some(misuse) = error.downcast_ref::<ResourceTableError>() {
+            Self::Trapped(format!("{misuse}"))
         } else {
             // What the engine says of an answer it cannot read names types and sizes only.
             Self::InvalidAnswer(error.root_cause().to_string())

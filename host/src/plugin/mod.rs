@@ -18,6 +18,8 @@ mod fault;
 mod hooks;
 mod limits;
 mod native;
+mod printed;
+mod runtime;
 mod store;
 
 pub use child::compile_child;

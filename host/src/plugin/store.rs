@@ -8,12 +8,14 @@ use super::{
     Limits,
     bindings::{config, log, types},
     engine::{self, TICK},
+    printed::Taken,
+    runtime::Runtime,
 };
 
 /// Where the lines of guests go, at debug: they may hold what people write to each other.
 const GUEST_LOG: &str = "duologue::guest";
 
-/// Live handles of a guest. No interface has resources yet, so this is for what a guest makes itself.
+/// Live handles of a guest, its own and those of its runtime.
 const MAX_HANDLES: usize = 1000;
 
 #[derive(Debug, thiserror::Error)]
@@ -39,11 +41,17 @@ pub(super) struct Guest {
     room: Room,
     ticks_left: u128,
     lines: Lines,
+    pub(super) runtime: Runtime,
 }
 
 /// A store for one call: bounded in memory and time, and giving its thread back at every tick, so
 /// that the timeout around the call can end it.
-pub(super) fn store(engine: &Engine, limits: &Limits, callee: Arc<Callee>) -> Store<Guest> {
+pub(super) fn store(
+    engine: &Engine,
+    limits: &Limits,
+    callee: Arc<Callee>,
+    now_ms: u64,
+) -> Store<Guest> {
     let guest = Guest {
         callee,
         room: Room {
@@ -53,6 +61,7 @@ pub(super) fn store(engine: &Engine, limits: &Limits, callee: Arc<Callee>) -> St
         },
         ticks_left: ticks(limits.call_cpu),
         lines: Lines { left: limits.log_lines, bytes: limits.log_line_bytes, dropped: 0 },
+        runtime: Runtime::new(now_ms, limits),
     };
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.room);
@@ -78,10 +87,39 @@ impl Guest {
         self.ticks_left = self.ticks_left.checked_sub(1).ok_or(OverTime)?;
         Ok(UpdateDeadline::Yield(1))
     }
+
+    fn log_printed(&mut self, printed: Taken) {
+        for (level, line) in printed.lines {
+            self.log_line(level, &line);
+        }
+        self.lines.dropped += printed.beyond;
+    }
+
+    fn log_line(&mut self, level: log::Level, text: &str) {
+        if self.lines.left == 0 {
+            self.lines.dropped += 1;
+            return;
+        }
+        self.lines.left -= 1;
+        let line = &text[..text.floor_char_boundary(self.lines.bytes)];
+        tracing::debug!(
+            target: GUEST_LOG,
+            {
+                org.id = %self.callee.org,
+                plugin.name = %self.callee.name,
+                plugin.version = %self.callee.version,
+                guest.level = ?level,
+                // Quoted, so that a guest cannot write what looks like a line of ours.
+                line = ?line
+            },
+            "guest"
+        );
+    }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
+        self.log_printed(self.runtime.take_all_printed());
         if self.lines.dropped > 0 {
             tracing::debug!(
                 target: GUEST_LOG,
@@ -166,23 +204,8 @@ impl config::Host for Guest {
 
 impl log::Host for Guest {
     fn write(&mut self, level: log::Level, text: String) {
-        if self.lines.left == 0 {
-            self.lines.dropped += 1;
-            return;
-        }
-        self.lines.left -= 1;
-        let line = &text[..text.floor_char_boundary(self.lines.bytes)];
-        tracing::debug!(
-            target: GUEST_LOG,
-            {
-                org.id = %self.callee.org,
-                plugin.name = %self.callee.name,
-                plugin.version = %self.callee.version,
-                guest.level = ?level,
-                // Quoted, so that a guest cannot write what looks like a line of ours.
-                line = ?line
-            },
-            "guest"
-        );
+        // First what was printed before.
+        self.log_printed(self.runtime.take_printed());
+        self.log_line(level, &text);
     }
 }

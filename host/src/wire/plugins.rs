@@ -83,7 +83,7 @@ impl From<PluginEntry> for PluginView {
             state: if entry.active_version.is_some() { "active" } else { "ready" },
             version: newest.map(|version| version.version.clone()),
             hooks: found("hooks"),
-            imports: found("imports"),
+            imports: fold_runtime(found("imports")),
             name: entry.name,
             active_version: entry.active_version,
             previous_version: entry.previous_version,
@@ -97,12 +97,52 @@ impl From<PluginEntry> for PluginView {
                 .into_iter()
                 .map(|version| VersionView {
                     version: version.version,
-                    report: version.report,
+                    report: folded(version.report),
                     created_at: time_text(version.created_at),
                 })
                 .collect(),
             created_at: time_text(entry.created_at),
             updated_at: time_text(entry.updated_at),
         }
+    }
+}
+
+/// How the imports that only runtimes need are shown: as one, for nothing is behind any of them.
+const RUNTIME: &str = "wasi (runtime only, inert)";
+
+fn folded(mut report: Json) -> Json {
+    if let Some(imports) = report.get_mut("imports") {
+        *imports = fold_runtime(imports.take());
+    }
+    report
+}
+
+/// What is ours comes first and is told by name.
+fn fold_runtime(imports: Json) -> Json {
+    let Json::Array(mut imports) = imports else { return imports };
+    let all = imports.len();
+    imports.retain(|name| !name.as_str().is_some_and(|name| name.starts_with("wasi:")));
+    if imports.len() < all {
+        imports.push(RUNTIME.into());
+    }
+    Json::Array(imports)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_runtimes_import_is_one_entry_behind_ours() {
+        let report = json!({
+            "wit": "0.2.0",
+            "imports": ["wasi:io/poll@0.2.3", "log", "wasi:cli/exit@0.2.3", "config"],
+        });
+
+        assert_eq!(folded(report)["imports"], json!(["log", "config", RUNTIME]));
+        assert_eq!(folded(json!({ "imports": ["log"] })), json!({ "imports": ["log"] }));
+        assert_eq!(folded(json!({})), json!({}));
     }
 }

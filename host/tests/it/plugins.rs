@@ -3,6 +3,7 @@
 mod chain;
 mod compile;
 mod hostile;
+mod runtimes;
 mod support;
 mod verdicts;
 mod word_filter;

@@ -1,6 +1,6 @@
 //! Small guests, most of them hostile: core modules in text, made into components here.
 
-use std::fmt::Write;
+use std::{fmt::Write, path::Path};
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -18,6 +18,7 @@ pub const REMEMBER: &str = include_str!("remember.wat");
 pub const ECHO_CONFIG: &str = include_str!("echo-config.wat");
 
 const CONSTANT: &str = include_str!("constant.wat");
+const WASI: &str = include_str!("wasi.wat");
 const REALLOC: &str = include_str!("realloc.wat");
 
 /// The interfaces as one text; `world.wit` comes first because it names the package.
@@ -34,6 +35,29 @@ pub fn wit() -> String {
 /// The bytes of a core module.
 pub fn module(wat: &str) -> Vec<u8> {
     wat::parse_str(wat.replace("{realloc}", REALLOC)).unwrap()
+}
+
+/// A guest that tries something of WASI, given as instructions.
+pub fn trying(trial: &str) -> Vec<u8> {
+    const IMPORTS: [&str; 7] = [
+        "io/poll",
+        "io/streams",
+        "clocks/monotonic-clock",
+        "random/random",
+        "cli/stdin",
+        "cli/stdout",
+        "cli/exit",
+    ];
+    let imports = IMPORTS.map(|interface| format!("import wasi:{interface}@0.2.3;"));
+    let wit = wit().replace("import log;", &format!("import log; {}", imports.concat()));
+    component_of(&[&wit, include_str!("wasi.wit")].concat(), &WASI.replace("{trial}", trial))
+}
+
+/// A guest in another language, built by `make guests` (`host/tools/runtime-guests.sh`).
+pub fn built(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests").join(name);
+    std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; run `make guests` first", path.display()))
 }
 
 /// A component of the world `filter`.

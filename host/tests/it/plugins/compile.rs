@@ -64,8 +64,11 @@ async fn what_is_no_webassembly_is_refused() {
 #[tokio::test]
 async fn an_unknown_import_is_refused_by_name() {
     let imports = [
-        r#"(import "wasi:random/random@0.2.0" (instance (export "get-random-u64" (func (result u64)))))"#,
-        r#"(import "duologue:plugin/http@0.2.0" (instance (export "send" (func))))"#,
+        r#"(import "wasi:http/types@0.2.3" (instance (export "f" (func))))"#,
+        r#"(import "wasi:random/random@0.3.0" (instance (export "f" (func))))"#,
+        r#"(import "wasi:keyvalue/store@0.2.0" (instance (export "f" (func))))"#,
+        r#"(import "duologue:plugin/nothing@0.2.0" (instance (export "send" (func))))"#,
+        r#"(import "duologue:plugin/log@0.1.0" (instance (export "write" (func))))"#,
         r#"(import "plain" (func))"#,
         r#"(import "some-module" (core module))"#,
     ];
@@ -76,8 +79,25 @@ async fn an_unknown_import_is_refused_by_name() {
         let refusal = refusal(&wasm).await;
 
         assert!(refusal.contains(name), "{refusal}");
-        assert_eq!(refusal.contains("--stub-wasi"), name.starts_with("wasi:"), "{refusal}");
+        assert_eq!(refusal.contains("WASI"), name.starts_with("wasi:"), "{refusal}");
+        assert_eq!(refusal.contains("no HTTP"), name.starts_with("wasi:http"), "{refusal}");
     }
+}
+
+#[tokio::test]
+async fn what_wasi_does_not_have_is_refused_by_name() {
+    let wit = guests::wit().replace("import log;", "import wasi:random/random@0.2.3;")
+        + "package wasi:random@0.2.3 { interface random { toss: func() -> bool; } }";
+    let guest = guests::constant(&Answer::default()).replacen(
+        "(memory",
+        r#"(import "wasi:random/random@0.2.3" "toss" (func (result i32))) (memory"#,
+        1,
+    );
+
+    let refusal = refusal(&guests::component_of(&wit, &guest)).await;
+
+    assert!(refusal.contains("imports are not as this server has them"), "{refusal}");
+    assert!(refusal.contains("toss"), "{refusal}");
 }
 
 #[tokio::test]
