@@ -8,6 +8,8 @@ use super::{
     Limits,
     bindings::{config, log, types},
     engine::{self, TICK},
+    lines::GuestLog,
+    services::{Asker, HostServices},
 };
 
 /// Where the lines of guests go, at debug: they may hold what people write to each other.
@@ -24,6 +26,10 @@ pub(super) struct OverMemory;
 #[error("the guest computed for too long")]
 pub(super) struct OverTime;
 
+#[derive(Debug, thiserror::Error)]
+#[error("the guest asked the server for too much")]
+pub(super) struct OverCalls;
+
 /// Who is called, for the log and for the guest's own questions.
 #[derive(Clone, Debug)]
 pub(super) struct Callee {
@@ -31,6 +37,8 @@ pub(super) struct Callee {
     pub(super) name: String,
     pub(super) version: String,
     pub(super) config: BTreeMap<String, String>,
+    /// Where the lines of its guests go.
+    pub(super) log: Arc<GuestLog>,
 }
 
 /// What belongs to one call and ends with it.
@@ -39,11 +47,22 @@ pub(super) struct Guest {
     room: Room,
     ticks_left: u128,
     lines: Lines,
+    host_calls_left: u32,
+    /// `None`: this is a rehearsal, and the server has nothing to tell.
+    served: Option<Served>,
 }
+
+/// Who answers a guest, and for whom it asks.
+pub(super) type Served = (Arc<dyn HostServices>, Asker);
 
 /// A store for one call: bounded in memory and time, and giving its thread back at every tick, so
 /// that the timeout around the call can end it.
-pub(super) fn store(engine: &Engine, limits: &Limits, callee: Arc<Callee>) -> Store<Guest> {
+pub(super) fn store(
+    engine: &Engine,
+    limits: &Limits,
+    callee: Arc<Callee>,
+    served: Option<Served>,
+) -> Store<Guest> {
     let guest = Guest {
         callee,
         room: Room {
@@ -53,6 +72,8 @@ pub(super) fn store(engine: &Engine, limits: &Limits, callee: Arc<Callee>) -> St
         },
         ticks_left: ticks(limits.call_cpu),
         lines: Lines { left: limits.log_lines, bytes: limits.log_line_bytes, dropped: 0 },
+        host_calls_left: limits.host_calls,
+        served,
     };
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.room);
@@ -73,6 +94,16 @@ impl Guest {
         self.room.memory_taken
     }
 
+    /// Comes first in each import that takes more than a look at the call itself.
+    pub(super) fn take_host_call(&mut self) -> wasmtime::Result<()> {
+        self.host_calls_left = self.host_calls_left.checked_sub(1).ok_or(OverCalls)?;
+        Ok(())
+    }
+
+    pub(super) fn services(&self) -> Option<Served> {
+        self.served.clone()
+    }
+
     /// Called at the first check after a tick, so only while the guest computes.
     fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
         self.ticks_left = self.ticks_left.checked_sub(1).ok_or(OverTime)?;
@@ -83,6 +114,7 @@ impl Guest {
 impl Drop for Guest {
     fn drop(&mut self) {
         if self.lines.dropped > 0 {
+            self.callee.log.drop_lines(self.lines.dropped);
             tracing::debug!(
                 target: GUEST_LOG,
                 {
@@ -172,6 +204,7 @@ impl log::Host for Guest {
         }
         self.lines.left -= 1;
         let line = &text[..text.floor_char_boundary(self.lines.bytes)];
+        self.callee.log.write(level, &self.callee.version, line);
         tracing::debug!(
             target: GUEST_LOG,
             {

@@ -42,6 +42,7 @@ pub use writer::{Writer, WriterLimits};
 // For the transports, which know nothing else of `auth` and `db`.
 pub use crate::auth::{NewKey, same_secret};
 pub use crate::db::plugins::Terms as PluginTerms;
+pub use crate::plugin::{Live as PluginLive, LogPage};
 
 use telling::Telling;
 

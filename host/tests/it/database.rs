@@ -5,6 +5,6 @@ mod deleting;
 mod positions;
 mod pruning;
 mod stress;
-mod support;
+pub mod support;
 mod visibility;
 mod writer;

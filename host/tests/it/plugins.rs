@@ -3,6 +3,7 @@
 mod chain;
 mod compile;
 mod hostile;
+mod platform;
 mod support;
 mod verdicts;
 mod word_filter;
