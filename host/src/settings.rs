@@ -156,6 +156,18 @@ pub struct Plugins {
     pub handed_over_bytes: usize,
     pub log_lines: usize,
     pub log_line_bytes: usize,
+    pub log_kept_lines: usize,
+    pub log_kept_bytes: usize,
+    pub host_calls: u32,
+    pub breaker_senders: usize,
+    pub rollback_senders: usize,
+    #[serde(rename = "breaker_window_ms", deserialize_with = "millis")]
+    pub breaker_window: Duration,
+    pub breaker_percent: u64,
+    #[serde(rename = "breaker_pause_ms", deserialize_with = "millis")]
+    pub breaker_pause: Duration,
+    #[serde(rename = "breaker_max_pause_ms", deserialize_with = "millis")]
+    pub breaker_max_pause: Duration,
     pub instances: u32,
     pub instances_per_org: usize,
     #[serde(rename = "wait_ms", deserialize_with = "millis")]

@@ -7,11 +7,12 @@ use crate::domain;
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "plugin",
+    imports: { "duologue:plugin/history": async | trappable },
     exports: { default: async },
 });
 
-pub(super) use self::duologue::plugin::{config, log, types};
-pub(super) use self::exports::duologue::plugin::before_send;
+pub(super) use self::duologue::plugin::{config, history, log, types};
+pub(super) use self::exports::duologue::plugin::{before_send, lifecycle};
 
 impl From<&domain::Body> for types::Body {
     fn from(body: &domain::Body) -> Self {

@@ -20,7 +20,8 @@ use super::{
     answer::{Decision, Rules},
     bindings::{log, types, unix_ms},
     compile::Compiled,
-    store::{Callee, Guest, store},
+    services::{Asker, HostServices},
+    store::{Callee, Guest, Served, store},
 };
 use crate::domain::{Body, Phase};
 
@@ -41,6 +42,19 @@ pub(super) struct Question<'a> {
     /// What the plugins before it left.
     pub(super) body: &'a Body,
     pub(super) phase: Phase,
+    /// `None`: a rehearsal.
+    pub(super) services: Option<&'a Arc<dyn HostServices>>,
+}
+
+impl Question<'_> {
+    fn served(&self) -> Option<Served> {
+        let asker = Asker {
+            org: self.ask.caller.org.id,
+            caller: self.ask.caller.user.id,
+            peer: self.ask.to.id,
+        };
+        self.services.map(|services| (Arc::clone(services), asker))
+    }
 }
 
 /// How a call went.
@@ -48,8 +62,10 @@ pub(super) struct Called<T> {
     pub(super) outcome: Result<T, Fault>,
     /// Waiting included.
     pub(super) took: Duration,
-    /// The guest's linear memory at the end; 0: it did not begin.
+    /// The guest's linear memory at the end.
     pub(super) memory_bytes: u64,
+    /// False: no guest ran.
+    pub(super) began: bool,
 }
 
 /// A place among the running guests, and a fresh store for one of them.
@@ -63,7 +79,7 @@ struct Entered<'a> {
 impl<T> Called<T> {
     /// No guest ran.
     pub(super) fn never(fault: Fault, took: Duration) -> Self {
-        Self { outcome: Err(fault), took, memory_bytes: 0 }
+        Self { outcome: Err(fault), took, memory_bytes: 0, began: false }
     }
 }
 
@@ -77,9 +93,9 @@ impl Turn<'_> {
     ) -> Called<Decision> {
         let Some(hook) = &compiled.before_send else {
             let outcome = Ok(Decision::pass());
-            return Called { outcome, took: Duration::ZERO, memory_bytes: 0 };
+            return Called { outcome, took: Duration::ZERO, memory_bytes: 0, began: false };
         };
-        let mut entered = match self.enter(callee, question.ask.now).await {
+        let mut entered = match self.enter(callee, question.served(), question.ask.now).await {
             Ok(entered) => entered,
             Err(never) => return never,
         };
@@ -103,17 +119,38 @@ impl Turn<'_> {
         entered.end(outcome.and_then(|answer| Decision::parse(answer, rules)))
     }
 
+    /// Lets a version check its configuration; `None`: it has nothing to say.
+    pub(super) async fn check(
+        &self,
+        compiled: &Compiled,
+        callee: Arc<Callee>,
+    ) -> Option<Called<Result<(), String>>> {
+        let lifecycle = compiled.lifecycle.as_ref()?;
+        let mut entered = match self.enter(callee, None, OffsetDateTime::now_utc()).await {
+            Ok(entered) => entered,
+            Err(never) => return Some(never),
+        };
+        let store = &mut entered.store;
+        let call = async {
+            let instance = compiled.instances.instantiate_async(&mut *store).await?;
+            lifecycle.load(&mut *store, &instance)?.call_check(&mut *store).await
+        };
+        let outcome = within(entered.budget, call).await;
+        Some(entered.end(outcome))
+    }
+
     /// Waits for an instance.
     async fn enter<T>(
         &self,
         callee: Arc<Callee>,
+        served: Option<Served>,
         now: OffsetDateTime,
     ) -> Result<Entered<'_>, Called<T>> {
         let began = Instant::now();
         match self.wait().await {
             Ok(permits) => {
                 let limits = &self.host.0.limits;
-                let store = store(&self.host.0.engine, limits, callee, unix_ms(now));
+                let store = store(&self.host.0.engine, limits, callee, served, unix_ms(now));
                 let budget = self.left().min(limits.call_timeout);
                 Ok(Entered { store, budget, began, _permits: permits })
             }
@@ -144,7 +181,7 @@ impl Turn<'_> {
 impl Entered<'_> {
     fn end<T>(self, outcome: Result<T, Fault>) -> Called<T> {
         let memory_bytes = self.store.data().memory_bytes();
-        Called { outcome, took: self.began.elapsed(), memory_bytes }
+        Called { outcome, took: self.began.elapsed(), memory_bytes, began: true }
     }
 }
 
@@ -179,7 +216,7 @@ fn context(question: &Question<'_>, budget: Duration) -> types::Context {
 
 fn draft(question: &Question<'_>) -> types::Draft {
     types::Draft {
-        to: question.ask.to.as_str().to_owned(),
+        to: question.ask.to.email.as_str().to_owned(),
         reply_to: question.ask.reply_to.map(|id| id.to_string()),
         body: question.body.into(),
     }

@@ -14,8 +14,24 @@ pub(super) struct Hook {
 
 pub(super) const HOOKS: &[Hook] = &[Hook { interface: "before-send", functions: &["before-send"] }];
 
-/// What a guest may import. The linker checks their types.
-pub(super) const IMPORTS: &[&str] = &["log", "config"];
+/// Optional: asked before a version decides anything.
+pub(super) const LIFECYCLE: Hook = Hook { interface: "lifecycle", functions: &["check"] };
+
+/// What every guest may import. The linker checks the types of all imports.
+const COMMON: &[&str] = &["log", "config"];
+
+/// What an admin must grant first.
+const CAPABILITIES: &[&str] = &["history"];
+
+/// What a guest may import.
+pub(super) fn imports() -> impl Iterator<Item = &'static str> {
+    COMMON.iter().chain(CAPABILITIES).copied()
+}
+
+/// What an admin may grant.
+pub fn capabilities() -> &'static [&'static str] {
+    CAPABILITIES
+}
 
 /// The name of one of our interfaces in a guest, such as `duologue:plugin/before-send@0.2.3`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +56,9 @@ impl<'a> OurName<'a> {
         patch.is_some_and(|patch| patch.parse::<u32>().is_ok())
     }
 
-    pub(super) fn hook(&self) -> Option<&'static Hook> {
-        HOOKS.iter().find(|hook| hook.interface == self.interface)
+    /// The export that this server calls by that name.
+    pub(super) fn export(&self) -> Option<&'static Hook> {
+        HOOKS.iter().chain([&LIFECYCLE]).find(|hook| hook.interface == self.interface)
     }
 }
 

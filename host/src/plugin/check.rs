@@ -10,7 +10,7 @@ use wasmtime::{
 
 use super::{
     bindings::types,
-    catalog::{HOOKS, Hook, IMPORTS, OFFERED, OurName, PACKAGE},
+    catalog::{HOOKS, Hook, LIFECYCLE, OFFERED, OurName, PACKAGE, imports},
     child::Needs,
     engine::{self, MAX_MEMORIES, MAX_TABLES},
     runtime,
@@ -25,6 +25,8 @@ pub(super) struct Findings {
     pub(super) hooks: Vec<String>,
     /// Ours by the name of the interface, then what runtimes need by its full name.
     pub(super) imports: Vec<String>,
+    /// It wants to check its configuration.
+    pub(super) lifecycle: bool,
 }
 
 /// Why a component is not taken, and what its author can do about it.
@@ -71,7 +73,7 @@ fn is_type_only(instance: &ComponentInstance, engine: &Engine) -> bool {
 
 fn offered_import(name: &str) -> Option<&str> {
     let ours = OurName::parse(name)?;
-    IMPORTS.contains(&ours.interface).then_some(ours.interface)
+    imports().any(|offered| offered == ours.interface).then_some(ours.interface)
 }
 
 fn unknown_imports(names: &[&str]) -> Refusal {
@@ -79,7 +81,7 @@ fn unknown_imports(names: &[&str]) -> Refusal {
     let mut refusal = format!(
         "it imports {}, which this server does not offer; it offers {} of {PACKAGE}@{OFFERED}",
         shown.join(", "),
-        IMPORTS.join(" and "),
+        imports().collect::<Vec<_>>().join(", "),
     );
     if names.iter().any(|name| name.starts_with("wasi:http/")) {
         refusal.push_str(". Plugins get no HTTP by WASI: switch it off in your tool");
@@ -104,8 +106,14 @@ fn check_exports(component: &Component, findings: &mut Findings) -> Result<(), R
             return Err(format!("it exports {}, but not as an interface", clip(name)));
         };
         check_functions(hook, &instance, engine)?;
-        if findings.hooks.iter().any(|known| known == hook.interface) {
+        let is_lifecycle = hook.interface == LIFECYCLE.interface;
+        let known = findings.hooks.iter().any(|known| known == hook.interface);
+        if known || is_lifecycle && findings.lifecycle {
             return Err(format!("it exports {} in two versions; one is enough", hook.interface));
+        }
+        if is_lifecycle {
+            findings.lifecycle = true;
+            continue;
         }
         ours.version.clone_into(&mut findings.wit);
         findings.hooks.push(hook.interface.to_owned());
@@ -124,7 +132,7 @@ fn check_exports(component: &Component, findings: &mut Findings) -> Result<(), R
 /// lets everything pass. So what would not be called is refused by name.
 fn offered_hook(name: &str, ours: OurName<'_>) -> Result<&'static Hook, Refusal> {
     require_compatible(ours)?;
-    ours.hook()
+    ours.export()
         .ok_or_else(|| format!("it exports {}, a hook that this server does not offer", clip(name)))
 }
 
@@ -182,7 +190,8 @@ fn check_types(component: &Component, findings: &Findings) -> Result<(), Refusal
     engine::linker(component.engine())
         .and_then(|linker| linker.instantiate_pre(component))
         .map_err(|error| format!("its imports are not as this server has them: {error:#}"))?;
-    for hook in &findings.hooks {
+    let lifecycle = findings.lifecycle.then_some(LIFECYCLE.interface);
+    for hook in findings.hooks.iter().map(String::as_str).chain(lifecycle) {
         check_hook(component, hook)
             .map_err(|error| format!("its {hook} is not as in `wit`: {error:#}"))?;
     }
@@ -195,6 +204,7 @@ fn check_hook(component: &Component, hook: &str) -> wasmtime::Result<()> {
             (types::Context, types::Draft, Option<types::Body>),
             (Result<types::Decision, types::Failure>,),
         >(component, hook, "before-send"),
+        "lifecycle" => check_function::<(), (Result<(), String>,)>(component, hook, "check"),
         _ => Err(wasmtime::Error::msg("no such hook")),
     }
 }

@@ -5,20 +5,25 @@ use std::{
 };
 
 use dashmap::DashMap;
+use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
 use super::{
-    Fault, PluginHost,
+    Fault, Limits, PluginHost,
     answer::Decision,
+    breaker::{Breaker, BreakerState},
     call::{Called, Question, Turn},
     chain::Round,
     compile::Compiled,
     fault::FaultLog,
+    lines::{GuestLog, LogPage},
+    meter::{Counters, Meter},
+    services::HostServices,
     store::Callee,
 };
 use crate::domain::{
-    Body, BodyLimits, Caller, Email, Judgement, MessageId, OnFault, OrgId, Phase, PluginId,
+    Body, BodyLimits, Caller, Judgement, MessageId, OnFault, OrgId, Phase, PluginId, User,
 };
 
 /// A plugin as an org has it, and the terms on which it takes part.
@@ -49,7 +54,7 @@ pub enum Door {
 #[derive(Clone, Copy)]
 pub struct BeforeSend<'a> {
     pub caller: &'a Caller,
-    pub to: &'a Email,
+    pub to: &'a User,
     pub body: &'a Body,
     pub reply_to: Option<MessageId>,
     /// The stored body, where this is an edit.
@@ -66,6 +71,7 @@ pub struct BeforeSend<'a> {
 #[derive(Clone)]
 pub struct Hooks {
     host: PluginHost,
+    services: Option<Arc<dyn HostServices>>,
     orgs: Arc<DashMap<OrgId, OrgPlugins>>,
 }
 
@@ -85,22 +91,49 @@ pub(super) struct Installed {
     phase: Phase,
     pub(super) on_fault: OnFault,
     faults: FaultLog,
+    meter: Arc<Meter>,
+    breaker: Arc<Breaker>,
+}
+
+/// How a plugin fares at a hook, in this server and since it put the plugin in place.
+#[derive(Clone, Debug, Serialize)]
+pub struct Live {
+    pub hook: &'static str,
+    #[serde(flatten)]
+    pub counters: Counters,
+    pub breaker: BreakerState,
 }
 
 impl Hooks {
     pub fn new(host: PluginHost) -> Self {
-        Self { host, orgs: Arc::default() }
+        Self { host, services: None, orgs: Arc::default() }
+    }
+
+    /// The same, with somebody to answer what guests ask.
+    #[must_use]
+    pub fn served_by(mut self, services: Arc<dyn HostServices>) -> Self {
+        self.services = Some(services);
+        self
+    }
+
+    pub(super) fn host(&self) -> &PluginHost {
+        &self.host
     }
 
     /// What is asked from the next message on, in this order. Calls in flight end with what they
     /// began with.
     pub fn replace(&self, org: OrgId, installed: Vec<Installation>) {
-        let installed = installed.into_iter().map(|plugin| Installed::new(org, plugin)).collect();
+        let limits = &self.host.0.limits;
         let mut plugins = self.orgs.entry(org).or_insert_with(|| OrgPlugins {
             installed: Arc::default(),
-            share: Arc::new(Semaphore::new(self.host.0.limits.instances_per_org)),
+            share: Arc::new(Semaphore::new(limits.instances_per_org)),
         });
-        plugins.installed = installed;
+        let before = Arc::clone(&plugins.installed);
+        let installed = installed.into_iter().map(|plugin| {
+            let same = before.iter().find(|known| known.id == plugin.id);
+            Installed::new(org, plugin, same, limits)
+        });
+        plugins.installed = installed.collect();
     }
 
     pub fn has_any(&self, org: OrgId) -> bool {
@@ -123,7 +156,8 @@ impl Hooks {
         let mut round = Round::new(ask.body.clone());
         for plugin in plugins.installed.iter() {
             let phase = plugin.phase;
-            let question = Question { ask, messages_24h, body: round.body(), phase };
+            let services = self.services.as_ref();
+            let question = Question { ask, messages_24h, body: round.body(), phase, services };
             // Boxed, so that messages which no plugin judges do not carry it along.
             let called = Box::pin(plugin.before_send(&turn, question)).await;
             if round.take(plugin, called).is_break() {
@@ -133,6 +167,34 @@ impl Hooks {
         round.into_judgement()
     }
 
+    /// How a plugin fares; `None`: no version of it decides.
+    pub fn read(&self, org: OrgId, plugin: PluginId) -> Option<Live> {
+        let plugins = self.plugins_of(org)?;
+        let plugin = plugins.installed.iter().find(|installed| installed.id == plugin)?;
+        Some(Live {
+            hook: "before-send",
+            counters: plugin.meter.read(&self.host.0.limits),
+            breaker: plugin.breaker.read(Instant::now()),
+        })
+    }
+
+    /// The lines of a plugin's guests after that number, as long as a version of it decides.
+    pub fn read_log(&self, org: OrgId, plugin: PluginId, after: u64, most: usize) -> LogPage {
+        let plugins = self.plugins_of(org);
+        let plugins = plugins.as_ref().map_or(&[][..], |plugins| &plugins.installed);
+        let plugin = plugins.iter().find(|installed| installed.id == plugin);
+        plugin.map_or_else(LogPage::default, |plugin| plugin.callee.log.page(after, most))
+    }
+
+    /// The versions that began to be spared since this was last asked, for faults of enough
+    /// senders that another version may take over.
+    pub fn take_opened(&self, org: OrgId) -> Vec<(PluginId, String)> {
+        let plugins = self.plugins_of(org);
+        let plugins = plugins.as_ref().map_or(&[][..], |plugins| &plugins.installed);
+        let opened = plugins.iter().filter(|plugin| plugin.breaker.take_opened());
+        opened.map(|plugin| (plugin.id, plugin.callee.version.clone())).collect()
+    }
+
     fn plugins_of(&self, org: OrgId) -> Option<OrgPlugins> {
         // Cloned, so that no lock is held while guests run.
         self.orgs.get(&org).map(|plugins| plugins.clone())
@@ -140,8 +202,22 @@ impl Hooks {
 }
 
 impl Installed {
-    fn new(org: OrgId, plugin: Installation) -> Self {
+    /// What was counted so far goes on to count; a new version or configuration has not failed yet.
+    fn new(org: OrgId, plugin: Installation, before: Option<&Self>, limits: &Limits) -> Self {
+        let unchanged = before.filter(|before| {
+            before.callee.version == plugin.version
+                && before.config_revision == plugin.config_revision
+        });
+        let log = before.map_or_else(
+            || Arc::new(GuestLog::new(limits.log_kept_lines, limits.log_kept_bytes)),
+            |before| Arc::clone(&before.callee.log),
+        );
+        let breaker = unchanged.map_or_else(
+            || Arc::new(Breaker::new(limits.breaker.clone())),
+            |before| Arc::clone(&before.breaker),
+        );
         let callee = Callee {
+            log,
             org: org.to_string(),
             name: plugin.name,
             version: plugin.version,
@@ -155,16 +231,39 @@ impl Installed {
             phase: plugin.phase,
             on_fault: plugin.on_fault,
             faults: FaultLog::default(),
+            meter: before.map(|before| Arc::clone(&before.meter)).unwrap_or_default(),
+            breaker,
         }
     }
 
     async fn before_send(&self, turn: &Turn<'_>, question: Question<'_>) -> Called<Decision> {
         let called = match &self.compiled {
-            Some(compiled) => turn.before_send(compiled, Arc::clone(&self.callee), question).await,
+            Some(compiled) => self.ask(compiled, turn, question).await,
             None => Called::never(Fault::Unloadable, Duration::ZERO),
         };
+        let outcome = called.outcome.as_ref();
+        let word = outcome.map(|decision| decision.verdict.as_str()).map_err(Fault::as_str);
+        self.meter.count(word, called.took, called.memory_bytes);
         if let Err(fault) = &called.outcome {
             self.warn(fault);
+        }
+        called
+    }
+
+    async fn ask(
+        &self,
+        compiled: &Compiled,
+        turn: &Turn<'_>,
+        question: Question<'_>,
+    ) -> Called<Decision> {
+        let sender = question.ask.caller.user.id;
+        let Some(pass) = self.breaker.admit(sender, Instant::now()) else {
+            return Called::never(Fault::BreakerOpen, Duration::ZERO);
+        };
+        let called = turn.before_send(compiled, Arc::clone(&self.callee), question).await;
+        let own_fault = called.outcome.as_ref().is_err_and(Fault::is_its_own);
+        if called.began && (called.outcome.is_ok() || own_fault) {
+            pass.settle(own_fault, Instant::now());
         }
         called
     }

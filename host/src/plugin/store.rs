@@ -8,8 +8,10 @@ use super::{
     Limits,
     bindings::{config, log, types},
     engine::{self, TICK},
+    lines::GuestLog,
     printed::Taken,
     runtime::Runtime,
+    services::{Asker, HostServices},
 };
 
 /// Where the lines of guests go, at debug: they may hold what people write to each other.
@@ -26,6 +28,10 @@ pub(super) struct OverMemory;
 #[error("the guest computed for too long")]
 pub(super) struct OverTime;
 
+#[derive(Debug, thiserror::Error)]
+#[error("the guest asked the server for too much")]
+pub(super) struct OverCalls;
+
 /// Who is called, for the log and for the guest's own questions.
 #[derive(Clone, Debug)]
 pub(super) struct Callee {
@@ -33,6 +39,8 @@ pub(super) struct Callee {
     pub(super) name: String,
     pub(super) version: String,
     pub(super) config: BTreeMap<String, String>,
+    /// Where the lines of its guests go.
+    pub(super) log: Arc<GuestLog>,
 }
 
 /// What belongs to one call and ends with it.
@@ -42,7 +50,13 @@ pub(super) struct Guest {
     ticks_left: u128,
     lines: Lines,
     pub(super) runtime: Runtime,
+    host_calls_left: u32,
+    /// `None`: this is a rehearsal, and the server has nothing to tell.
+    served: Option<Served>,
 }
+
+/// Who answers a guest, and for whom it asks.
+pub(super) type Served = (Arc<dyn HostServices>, Asker);
 
 /// A store for one call: bounded in memory and time, and giving its thread back at every tick, so
 /// that the timeout around the call can end it.
@@ -50,6 +64,7 @@ pub(super) fn store(
     engine: &Engine,
     limits: &Limits,
     callee: Arc<Callee>,
+    served: Option<Served>,
     now_ms: u64,
 ) -> Store<Guest> {
     let guest = Guest {
@@ -62,6 +77,8 @@ pub(super) fn store(
         ticks_left: ticks(limits.call_cpu),
         lines: Lines { left: limits.log_lines, bytes: limits.log_line_bytes, dropped: 0 },
         runtime: Runtime::new(now_ms, limits),
+        host_calls_left: limits.host_calls,
+        served,
     };
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.room);
@@ -80,6 +97,16 @@ impl Guest {
     /// What its linear memories have come to. They never shrink.
     pub(super) fn memory_bytes(&self) -> u64 {
         self.room.memory_taken
+    }
+
+    /// Comes first in each import that takes more than a look at the call itself.
+    pub(super) fn take_host_call(&mut self) -> wasmtime::Result<()> {
+        self.host_calls_left = self.host_calls_left.checked_sub(1).ok_or(OverCalls)?;
+        Ok(())
+    }
+
+    pub(super) fn services(&self) -> Option<Served> {
+        self.served.clone()
     }
 
     /// Called at the first check after a tick, so only while the guest computes.
@@ -102,6 +129,7 @@ impl Guest {
         }
         self.lines.left -= 1;
         let line = &text[..text.floor_char_boundary(self.lines.bytes)];
+        self.callee.log.write(level, &self.callee.version, line);
         tracing::debug!(
             target: GUEST_LOG,
             {
@@ -121,6 +149,7 @@ impl Drop for Guest {
     fn drop(&mut self) {
         self.log_printed(self.runtime.take_all_printed());
         if self.lines.dropped > 0 {
+            self.callee.log.drop_lines(self.lines.dropped);
             tracing::debug!(
                 target: GUEST_LOG,
                 {

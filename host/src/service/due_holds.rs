@@ -146,7 +146,7 @@ impl DueHolds {
         self.plugins
             .before_send(&BeforeSend {
                 caller: &caller,
-                to: &letter.recipient.email,
+                to: &letter.recipient,
                 body: body.as_ref().unwrap_or(standing),
                 reply_to: letter.message.reply_to,
                 previous: body.as_ref().map(|_| standing),

@@ -72,7 +72,7 @@ impl Messages {
             .plugins
             .before_send(&BeforeSend {
                 caller,
-                to: &before.recipient.email,
+                to: &before.recipient,
                 body: &body,
                 reply_to: before.message.reply_to,
                 previous: Some(previous),

@@ -55,6 +55,7 @@ pub use writer::{Job, Stored, Writer, WriterLimits};
 // For the transports, which know nothing else of `auth` and `db`.
 pub use crate::auth::{NewKey, same_secret};
 pub use crate::db::plugins::Terms as PluginTerms;
+pub use crate::plugin::{Live as PluginLive, LogPage};
 
 use holding::Holding;
 use telling::Telling;

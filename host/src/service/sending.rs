@@ -192,7 +192,7 @@ impl Sending {
             .plugins
             .before_send(&BeforeSend {
                 caller,
-                to: &recipient.email,
+                to: &recipient,
                 body: &command.body,
                 reply_to: command.reply_to,
                 previous: None,

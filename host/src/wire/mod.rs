@@ -16,7 +16,9 @@ pub use message::{
     LastMessageView, MarkedView, MessageView, NotificationView, OnlineUserView, PeerInfo,
     ThreadView, time_text,
 };
-pub use plugins::{ActivateRequest, ConfigRequest, OrderRequest, PluginView};
+pub use plugins::{
+    ActivateRequest, ConfigRequest, GrantsRequest, LogQuery, OrderRequest, PluginView,
+};
 pub use request::{
     ListQuery, MarkRequest, MarkTarget, NotificationsRequest, Object, ThreadQuery, parse_edit,
     parse_ids, parse_send,

@@ -7,12 +7,32 @@ use serde_json::Value as Json;
 
 use super::message::time_text;
 use crate::{
+    Error, Result,
     domain::{OnFault, Phase},
-    service::{PluginEntry, PluginTerms},
+    service::{PluginEntry, PluginLive, PluginTerms},
 };
 
 /// A plugin's configuration: an object of strings.
 pub type ConfigRequest = BTreeMap<String, String>;
+
+/// What a plugin may import: by name, with its parameters.
+pub type GrantsRequest = BTreeMap<String, Json>;
+
+/// Where in a log to go on.
+#[derive(Debug, Default, Deserialize)]
+pub struct LogQuery {
+    cursor: Option<String>,
+}
+
+impl LogQuery {
+    /// The number of the last line seen; 0 at first.
+    pub fn after(&self) -> Result<u64> {
+        let Some(cursor) = self.cursor.as_deref().filter(|cursor| !cursor.is_empty()) else {
+            return Ok(0);
+        };
+        cursor.parse().map_err(|_| Error::invalid("cursor", "must be what the page before said"))
+    }
+}
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -57,7 +77,12 @@ pub struct PluginView {
     imports: Json,
     phase: Phase,
     position: i32,
+    grants: BTreeMap<String, Json>,
     on_fault: OnFault,
+    /// Whether the previous version takes over when the active one fails again and again.
+    auto_rollback: bool,
+    /// How it fares on this server, hook by hook; empty where no version decides.
+    live: Vec<PluginLive>,
     config: BTreeMap<String, String>,
     /// Counts the changes of the configuration.
     config_revision: i64,
@@ -89,7 +114,10 @@ impl From<PluginEntry> for PluginView {
             previous_version: entry.previous_version,
             phase: entry.phase,
             position: entry.position,
+            grants: entry.grants,
             on_fault: entry.on_fault,
+            auto_rollback: entry.auto_rollback,
+            live: entry.live.into_iter().collect(),
             config: entry.config,
             config_revision: entry.config_revision,
             versions: entry

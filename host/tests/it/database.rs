@@ -9,6 +9,6 @@ mod pruning;
 mod reviewing;
 mod scene;
 mod stress;
-mod support;
+pub mod support;
 mod visibility;
 mod writer;

@@ -3,6 +3,7 @@
 mod chain;
 mod compile;
 mod hostile;
+mod platform;
 mod runtimes;
 mod support;
 mod verdicts;

@@ -4,7 +4,8 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use super::{
     Plugins,
-    entry::{PluginEntry, unhex},
+    entry::{PluginEntry, hex, unhex},
+    grants::require_granted,
     refusal,
 };
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
         plugins::{self, Config, PluginRow, Terms, VersionRow},
     },
     domain::{Caller, InvalidField, Phase, PluginId},
+    plugin::LogPage,
 };
 
 const PLUGIN: Error = Error::NotFound(Cow::Borrowed("the plugin"));
@@ -24,6 +26,8 @@ impl Plugins {
     const MAX_CONFIG_BYTES: usize = 64 * 1024;
     /// The highest place in an order.
     const MAX_POSITION: i32 = 1_000_000;
+    /// Lines of a log in one answer.
+    const LOG_PAGE: usize = 200;
 
     /// Checks, compiles and keeps an upload under a name; it decides nothing yet.
     /// The answer says whether it is new.
@@ -35,7 +39,11 @@ impl Plugins {
     ) -> Result<(PluginEntry, bool)> {
         let name = parse_name(name)?;
         let compiled = self.host.compile(component).await.map_err(refusal)?;
-        let report = serde_json::to_value(&compiled.report).map_err(Error::internal)?;
+        let known = self.find(caller, name).await;
+        let config = known.map(|known| known.config).unwrap_or_default();
+        let dry_run = self.hooks.dry_run(&compiled, caller, config).await;
+        let mut report = serde_json::to_value(&compiled.report).map_err(Error::internal)?;
+        report["dryRun"] = serde_json::to_value(dry_run).map_err(Error::internal)?;
         let version = compiled.report.sha256.clone();
         let sha256 = unhex(&version).ok_or_else(|| Error::internal("report without a hash"))?;
         let mut tx = self.db.begin(caller.org.id).await?;
@@ -59,7 +67,8 @@ impl Plugins {
         }
         let entries = rows.into_iter().map(|row| {
             let versions = by_plugin.remove(&row.id).unwrap_or_default();
-            PluginEntry::new(row, versions)
+            let live = self.hooks.read(caller.org.id, row.id);
+            PluginEntry::new(row, versions, live)
         });
         Ok(entries.collect())
     }
@@ -77,6 +86,9 @@ impl Plugins {
         config: Config,
     ) -> Result<PluginEntry> {
         check_config(&config)?;
+        if let Some(active) = self.find(caller, name).await?.active_version.as_deref() {
+            self.require_taken(caller, name, active, &config).await?;
+        }
         let (mut tx, plugin) = self.lock(caller, name).await?;
         plugins::update_config(&mut tx.conn(), plugin.id, &config).await?;
         self.finish(caller, tx, name).await
@@ -123,24 +135,66 @@ impl Plugins {
         let chosen = chosen.and_then(|entry| unhex(&entry.version)).ok_or_else(|| {
             Error::invalid("version", "must be one that was uploaded under this name")
         })?;
-        self.set_active(caller, name, Some(&chosen), terms).await
+        self.set_active(caller, name, &chosen, terms).await
     }
 
     /// No version decides any more; all of it is kept.
     pub async fn disable(&self, caller: &Caller, name: &str) -> Result<PluginEntry> {
-        self.set_active(caller, name, None, Terms::default()).await
+        let (mut tx, plugin) = self.lock(caller, name).await?;
+        plugins::update_active(&mut tx.conn(), plugin.id, None, Terms::default()).await?;
+        self.finish(caller, tx, name).await
     }
 
-    async fn set_active(
+    /// Makes a version decide that has been granted what it imports, and that takes its
+    /// configuration.
+    pub(super) async fn set_active(
         &self,
         caller: &Caller,
         name: &str,
-        version: Option<&[u8]>,
+        version: &[u8],
         terms: Terms,
     ) -> Result<PluginEntry> {
+        let config = self.find(caller, name).await?.config;
+        self.require_taken(caller, name, &hex(version), &config).await?;
         let (mut tx, plugin) = self.lock(caller, name).await?;
-        plugins::update_active(&mut tx.conn(), plugin.id, version, terms).await?;
+        let report = plugins::find_report(&mut tx.conn(), plugin.id, version).await?;
+        require_granted(&plugin, &report.ok_or(PLUGIN)?)?;
+        if plugin.config != config {
+            return Err(Error::Conflict(
+                "the configuration was changed meanwhile; try again".into(),
+            ));
+        }
+        plugins::update_active(&mut tx.conn(), plugin.id, Some(version), terms).await?;
         self.finish(caller, tx, name).await
+    }
+
+    /// Lets a version say whether it can work with a configuration.
+    async fn require_taken(
+        &self,
+        caller: &Caller,
+        name: &str,
+        version: &str,
+        config: &Config,
+    ) -> Result<()> {
+        let mut handle = self.db.org(caller.org.id).await?;
+        let rows = plugins::list(&mut handle.conn()).await?;
+        drop(handle);
+        let plugin = rows.into_iter().find(|row| row.name == name).ok_or(PLUGIN)?;
+        let sha256 = unhex(version).ok_or(PLUGIN)?;
+        let compiled =
+            self.load(caller.org.id, plugin.id, &sha256).await.map_err(Error::unavailable)?;
+        self.hooks
+            .check(&compiled, caller, config.clone())
+            .await
+            .map_err(|refusal| Error::invalid("config", format!("is not taken: {refusal}")))
+    }
+
+    /// The lines that the guests of a plugin wrote after that number.
+    pub async fn list_log(&self, caller: &Caller, name: &str, after: u64) -> Result<LogPage> {
+        let mut handle = self.db.org(caller.org.id).await?;
+        let rows = plugins::list(&mut handle.conn()).await?;
+        let plugin = rows.into_iter().find(|row| row.name == name).ok_or(PLUGIN)?;
+        Ok(self.hooks.read_log(caller.org.id, plugin.id, after, Self::LOG_PAGE))
     }
 
     /// Removes a plugin with all its versions and its configuration.
@@ -154,14 +208,19 @@ impl Plugins {
         self.refresh(caller.org.id).await
     }
 
-    async fn lock(&self, caller: &Caller, name: &str) -> Result<(OrgTx, PluginRow)> {
+    pub(super) async fn lock(&self, caller: &Caller, name: &str) -> Result<(OrgTx, PluginRow)> {
         let mut tx = self.db.begin(caller.org.id).await?;
         let plugin = plugins::lock(&mut tx.conn(), name).await?.ok_or(PLUGIN)?;
         Ok((tx, plugin))
     }
 
     /// Commits a change, here and wherever else the org is served.
-    async fn finish(&self, caller: &Caller, mut tx: OrgTx, name: &str) -> Result<PluginEntry> {
+    pub(super) async fn finish(
+        &self,
+        caller: &Caller,
+        mut tx: OrgTx,
+        name: &str,
+    ) -> Result<PluginEntry> {
         orgs::touch(&mut tx.conn()).await?;
         tx.commit().await?;
         self.refresh(caller.org.id).await?;

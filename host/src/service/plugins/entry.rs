@@ -4,8 +4,9 @@ use serde_json::Value as Json;
 use time::OffsetDateTime;
 
 use crate::{
-    db::plugins::{Config, PluginRow, VersionRow},
+    db::plugins::{Config, Grants, PluginRow, VersionRow},
     domain::{OnFault, Phase},
+    plugin::Live,
 };
 
 /// A plugin and all that was uploaded under its name.
@@ -16,12 +17,16 @@ pub struct PluginEntry {
     pub config_revision: i64,
     pub phase: Phase,
     pub position: i32,
+    pub grants: Grants,
     pub on_fault: OnFault,
+    pub auto_rollback: bool,
     /// SHA-256 in hex of the version that decides, if one does.
     pub active_version: Option<String>,
     /// The one that decided before.
     pub previous_version: Option<String>,
     pub versions: Vec<VersionEntry>,
+    /// How the active version fares, on this server.
+    pub live: Option<Live>,
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
 }
@@ -34,7 +39,7 @@ pub struct VersionEntry {
 }
 
 impl PluginEntry {
-    pub(super) fn new(row: PluginRow, versions: Vec<VersionRow>) -> Self {
+    pub(super) fn new(row: PluginRow, versions: Vec<VersionRow>, live: Option<Live>) -> Self {
         let versions = versions.into_iter().map(|version| VersionEntry {
             version: hex(&version.sha256),
             report: version.report,
@@ -46,7 +51,10 @@ impl PluginEntry {
             config_revision: row.config_revision,
             phase: row.phase,
             position: row.position,
+            grants: row.grants,
             on_fault: row.on_fault,
+            auto_rollback: row.auto_rollback,
+            live,
             active_version: row.active_version.as_deref().map(hex),
             previous_version: row.previous_version.as_deref().map(hex),
             versions: versions.collect(),

@@ -3,6 +3,9 @@
 
 mod changes;
 mod entry;
+mod grants;
+mod guests;
+mod rollback;
 mod senders;
 
 use std::{
@@ -16,7 +19,7 @@ use tokio::sync::Mutex;
 
 pub use entry::{PluginEntry, VersionEntry};
 
-use self::{entry::hex, senders::Senders};
+use self::{entry::hex, guests::Guests, senders::Senders};
 use crate::{
     Error, Result,
     db::{
@@ -47,6 +50,7 @@ impl Plugins {
             Cache::builder().max_capacity(256).time_to_idle(Duration::from_hours(24)).build();
         let ready = Cache::builder().max_capacity(100_000).build();
         let senders = Senders::new(db.clone());
+        let hooks = hooks.served_by(Arc::new(Guests(db.clone())));
         Self { db, host, hooks, compiled, ready, reloading: Arc::default(), senders }
     }
 
@@ -74,6 +78,9 @@ impl Plugins {
         }
         let sent = self.senders.count(ask.caller).await?;
         let judgement = self.hooks.before_send(ask, sent.load(Ordering::Relaxed)).await;
+        if judgement.steps.iter().any(|step| step.fault.is_some()) {
+            self.roll_back_failing(ask.caller.org.id);
+        }
         let is_refused = matches!(judgement.outcome, Outcome::Reject(_));
         if ask.previous.is_none() && !is_refused {
             Senders::add(&sent);

@@ -16,6 +16,10 @@ pub const LONG_ANSWER: &str = include_str!("long-answer.wat");
 pub const FLOOD: &str = include_str!("flood.wat");
 pub const REMEMBER: &str = include_str!("remember.wat");
 pub const ECHO_CONFIG: &str = include_str!("echo-config.wat");
+pub const ECHO_CALLER: &str = include_str!("echo-caller.wat");
+pub const HISTORY: &str = include_str!("history.wat");
+pub const CURIOUS: &str = include_str!("curious.wat");
+pub const LIFECYCLE: &str = include_str!("lifecycle.wat");
 
 const CONSTANT: &str = include_str!("constant.wat");
 const WASI: &str = include_str!("wasi.wat");
@@ -28,6 +32,7 @@ pub fn wit() -> String {
         include_str!("../../../../wit/types.wit"),
         include_str!("../../../../wit/before-send.wit"),
         include_str!("../../../../wit/imports.wit"),
+        include_str!("../../../../wit/lifecycle.wit"),
     ]
     .concat()
 }
@@ -63,6 +68,12 @@ pub fn built(name: &str) -> Vec<u8> {
 /// A component of the world `filter`.
 pub fn component(wat: &str) -> Vec<u8> {
     component_of(&wit(), wat)
+}
+
+/// A component of that world with one more item, such as `import history;`.
+pub fn component_with(item: &str, wat: &str) -> Vec<u8> {
+    let world = "world filter {\n";
+    component_of(&wit().replace(world, &format!("{world}    {item}\n")), wat)
 }
 
 /// The same, as if built for another version of the package.

@@ -41,16 +41,12 @@ pub fn host() -> PluginHost {
 pub struct Scene {
     pub hooks: Hooks,
     pub caller: Caller,
-    to: Email,
+    to: User,
 }
 
 impl Scene {
     pub fn new(host: PluginHost) -> Self {
-        Self {
-            hooks: Hooks::new(host),
-            caller: caller(),
-            to: Email::parse("bob@b.example").unwrap(),
-        }
+        Self { hooks: Hooks::new(host), caller: caller(), to: user("bob@b.example") }
     }
 
     /// Somebody of another org, before the same hooks.
@@ -203,6 +199,17 @@ impl io::Write for Log {
     }
 }
 
+fn user(email: &str) -> User {
+    User {
+        id: UserId::new(),
+        email: Email::parse(email).unwrap(),
+        name: None,
+        picture: None,
+        first_seen_at: None,
+        last_seen_at: None,
+    }
+}
+
 fn caller() -> Caller {
     let org = Org {
         id: OrgId::new(),
@@ -211,17 +218,9 @@ fn caller() -> Caller {
         suspended: false,
         settings: OrgSettings::default(),
     };
-    let user = User {
-        id: UserId::new(),
-        email: Email::parse("alice@a.example").unwrap(),
-        name: None,
-        picture: None,
-        first_seen_at: None,
-        last_seen_at: None,
-    };
     Caller {
         org: Arc::new(org),
-        user: Arc::new(user),
+        user: Arc::new(user("alice@a.example")),
         kind: Kind::Customer,
         admin: false,
         roles: [].into(),
