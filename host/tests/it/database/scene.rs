@@ -93,9 +93,9 @@ impl Scene {
     pub async fn edit(&self, id: MessageId, content: &str, outcome: Outcome) -> Arc<Message> {
         let before = self.services.messages.find(&self.alice, id).await.unwrap();
         let judgement = Judgement { outcome, ..Judgement::unasked(text(content)) };
-        let edit =
-            self.services.messages.store_edit((&self.alice, Via::Rest), &before, judgement).await;
-        edit.unwrap().unwrap()
+        let caller = (&self.alice, Via::Rest);
+        let edit = self.services.messages.store_edit(caller, &before, judgement);
+        Box::pin(edit).await.unwrap().unwrap()
     }
 
     pub async fn release(&self, id: MessageId, revision: i32) -> Result<Arc<Message>> {
@@ -126,7 +126,7 @@ impl Scene {
 
     /// What has been told so far, in a few words; waits for the first.
     pub async fn told(&mut self) -> &'static str {
-        let event = tokio::time::timeout(Duration::from_secs(60), self.events.recv()).await;
+        let event = tokio::time::timeout(Duration::from_mins(1), self.events.recv()).await;
         match event.unwrap().unwrap() {
             Event::MessageReleased { .. } => "released",
             Event::MessageUpdated(_) => "updated",
