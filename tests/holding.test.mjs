@@ -98,7 +98,7 @@ describe('An admin who reviews', () => {
     }
   });
 
-  test('can decide nothing about what does not wait, or is another org\u2019s', async () => {
+  test('can decide nothing about what does not wait, or is of another org', async () => {
     const { alice, bob, admin } = await talking();
     const other = await talking();
     const sent = await alice.send(bob, 'hello');

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use duologue::domain::{Hold, MessageId, MessageState, OnExpiry};
+use duologue::db::batch::Fate;
+use duologue::domain::{Hold, MessageId, MessageState, OnExpiry, Outcome};
 
 use super::scene::{Scene, held, hold, silence};
 
@@ -59,6 +60,44 @@ async fn plugins_that_answer_again_let_go_what_waited_for_them_in_its_order() {
     }
     assert_eq!(state(&scene, reviewed).await, (MessageState::Held, None));
     assert_eq!(scene.history(&scene.bob).await, ids);
+}
+
+#[tokio::test]
+async fn silence_about_an_edit_does_not_end_the_review_that_a_plugin_asked_for() {
+    let scene = Scene::new().await;
+    let id = scene.store_one(held(hold())).await;
+    scene.edit(id, "an edit while the plugin is down", Outcome::Hold(silence())).await;
+
+    // Whoever is asked again would let it pass.
+    scene.services.due_holds.round().await.unwrap();
+
+    assert_eq!(state(&scene, id).await, (MessageState::Held, None));
+    assert_eq!(scene.release(id, 1).await.unwrap().seq, Some(1));
+}
+
+#[tokio::test]
+async fn a_shadow_on_an_edit_of_a_held_message_stands_when_it_is_released() {
+    let scene = Scene::new().await;
+    let id = scene.store_one(held(hold())).await;
+    scene.edit(id, "worse", Outcome::Shadow).await;
+
+    scene.release(id, 1).await.unwrap();
+
+    assert!(scene.sees(&scene.alice, id).await);
+    assert!(!scene.sees(&scene.bob, id).await);
+}
+
+#[tokio::test]
+async fn an_edit_held_for_silence_is_asked_about_again_and_takes_its_place() {
+    let scene = Scene::new().await;
+    let id = scene.store_one(Fate::Sent).await;
+    let edited = scene.edit(id, "better", Outcome::Hold(silence())).await;
+
+    scene.services.due_holds.round().await.unwrap();
+
+    assert_eq!(edited.pending_revision, Some(1));
+    let seen = scene.services.messages.find(&scene.bob, id).await.unwrap().message;
+    assert_eq!((seen.body.content.as_str(), seen.seq), ("better", Some(1)));
 }
 
 #[tokio::test]

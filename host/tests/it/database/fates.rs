@@ -1,5 +1,7 @@
 //! What becomes of a message as it is stored: sent, shadowed or held.
 
+use std::time::Duration;
+
 use duologue::{
     db::batch::{self, Fate, NewMessage},
     domain::{ClientId, MessageId, MessageState},
@@ -7,10 +9,7 @@ use duologue::{
     service::{Anchor, Job, NextPart, PersonRef, Sync, Writer, WriterLimits},
 };
 
-use super::{
-    scene::{Scene, held, hold},
-    support::TestDatabase,
-};
+use super::scene::{Scene, held, hold};
 
 /// Five messages of alice's to bob in one batch: the second is held, the fourth shadowed.
 async fn mixed() -> (Scene, Vec<MessageId>) {
@@ -175,8 +174,8 @@ async fn a_repeated_client_id_stores_nothing_whatever_its_fate() {
 async fn what_waits_is_bounded_however_many_come_at_once() {
     let scene = Scene::new().await;
     let (events, _told) = Events::channel();
-    let limits = WriterLimits { queue: 64, batch: 64, patience: std::time::Duration::from_mins(1) };
-    let (writer, _) = Writer::start(database(&scene.database), events, limits);
+    let limits = WriterLimits { queue: 64, batch: 64, patience: Duration::from_mins(1) };
+    let (writer, _) = Writer::start(scene.database.db.clone(), events, limits);
     let enqueue = |fate: Fate| {
         let row = scene.row(fate);
         let job = Job {
@@ -207,8 +206,4 @@ async fn what_waits_is_bounded_however_many_come_at_once() {
 
     let full = "review_full";
     assert_eq!(answers, ["stored", "stored", "stored", full, full, "stored"]);
-}
-
-fn database(database: &TestDatabase) -> duologue::db::Db {
-    database.db.clone()
 }

@@ -9,6 +9,7 @@ use duologue::{
         AdminReads, Caller, Decision, HoldState, Label, MessageId, MessageState, Org, Outcome,
         Severity,
     },
+    events::Event,
 };
 
 use super::scene::{Scene, held, hold, looked_at};
@@ -47,6 +48,20 @@ async fn a_released_message_takes_the_next_place_on_both_sides() {
     assert_eq!(kinds, ["message", "message", "updated"].map(|kind| (kind.to_owned(),)));
     let notified: Vec<(i64,)> = scene.database.rows("select count(*) from notifications").await;
     assert_eq!(notified, [(4,)]);
+}
+
+#[tokio::test]
+async fn a_released_message_follows_on_what_its_recipient_was_given() {
+    let mut scene = Scene::new().await;
+    let id = scene.store(&[Fate::Sent, Fate::Shadowed, held(hold())]).await[2].0;
+
+    scene.release(id, 0).await.unwrap();
+
+    let event = scene.events.recv().await.unwrap();
+    let Event::MessageReleased { exchange, recipient_prev_seq, .. } = event else {
+        panic!("{event:?}");
+    };
+    assert_eq!((exchange.message.seq, recipient_prev_seq), (Some(3), 1));
 }
 
 #[tokio::test]

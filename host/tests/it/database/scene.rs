@@ -94,9 +94,8 @@ impl Scene {
         let before = self.services.messages.find(&self.alice, id).await.unwrap();
         let judgement = Judgement { outcome, ..Judgement::unasked(text(content)) };
         let caller = (&self.alice, Via::Rest);
-        // Boxed: large as a future.
-        let edit = Box::pin(self.services.messages.store_edit(caller, &before, judgement)).await;
-        edit.unwrap().unwrap()
+        let edit = self.services.messages.store_edit(caller, &before, judgement);
+        Box::pin(edit).await.unwrap().unwrap()
     }
 
     pub async fn release(&self, id: MessageId, revision: i32) -> Result<Arc<Message>> {
