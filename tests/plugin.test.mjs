@@ -1,22 +1,12 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
 import { after, describe, test } from 'node:test';
 
 import { assertAckError, assertProblem, assertRefused } from './harness/assertions.mjs';
 import { startServer } from './harness/server.mjs';
 import { MESSAGES } from './harness/user.mjs';
+import { succeed, WORD_FILTER } from './harness/word_filter.mjs';
 
-const WORD_FILTER = readFileSync(
-  resolve(
-    process.env.DUOLOGUE_WORD_FILTER ??
-      join(
-        import.meta.dirname,
-        '../plugins/word-filter/target/wasm32-unknown-unknown/release/word_filter.wasm',
-      ),
-  ),
-);
 const NAME = 'zap-words';
 const PLUGIN = `/admin/plugins/${NAME}`;
 const WASM = { 'content-type': 'application/wasm' };
@@ -39,12 +29,6 @@ const configure = (user, config) => user.request('PUT', `${PLUGIN}/config`, { bo
 
 const MASK = { words: 'darn,heck', mode: 'mask' };
 const REJECT = { words: 'darn,heck', mode: 'reject', message: 'Please mind your words.' };
-
-async function succeed(pending) {
-  const answer = await pending;
-  assert.ok(answer.status >= 200 && answer.status < 300, `${answer.status} ${answer.text}`);
-  return answer;
-}
 
 /** Uploads, configures and activates the word filter. */
 async function install(admin, config, onFault = 'reject') {
