@@ -119,6 +119,23 @@ describe('A message that was held for want of an answer', () => {
   });
 });
 
+test('A sender is told when what they edited waits as another revision', async () => {
+  const { alice, bob, admin, filter } = await talking();
+  await filter.configure(mode('hold'));
+  const { id } = await alice.send(bob, 'clean');
+  await filter.configure(BROKEN);
+  await succeed(alice.patch(`${MESSAGES}/${id}`, { content: 'darn' }));
+  const hers = await alice.connect();
+  const { cursor } = await alice.sync(null);
+
+  await filter.configure(mode('hold'));
+  await settled(admin);
+
+  assert.equal((await hers.next('messageUpdated')).pendingRevision, 2);
+  const { changes } = await alice.sync(cursor);
+  assert.deepEqual(changes.map(({ type, message }) => [type, message.pendingRevision]), [['updated', 2]]);
+});
+
 test('An edit that was held for want of an answer is applied, refused or held, as the plugin says', async () => {
   const outcomes = {};
   for (const verdict of ['mask', 'label', 'shadow', 'reject', 'hold']) {

@@ -5,6 +5,7 @@ import { after, describe, test } from 'node:test';
 
 import { assertInvalid, assertProblem, assertRefused, assertTime, ids } from './harness/assertions.mjs';
 import { draft } from './harness/drafts.mjs';
+import { nextPage } from './harness/http.mjs';
 import { startServer } from './harness/server.mjs';
 import { until } from './harness/until.mjs';
 import { MESSAGES } from './harness/user.mjs';
@@ -106,6 +107,14 @@ describe('An admin who reviews', () => {
     const before = await succeed(admin.get('/admin/audit'));
     const audit = await pages(admin, '/admin/audit');
 
+    const first = await admin.get('/admin/held?state=pending&limit=1&x=%3E');
+    const second = await admin.get(nextPage(first));
+    await succeed(admin.post(`/admin/held/${held[0].id}/release`, { revision: 0 }));
+    const released = await admin.get('/admin/held?state=released&limit=1');
+    const next = await succeed(admin.get(nextPage(released)));
+
+    assert.deepEqual([first, second].map(({ body }) => body[0].messageId), [held[0].id, held[1].id]);
+    assert.deepEqual(next.map(({ messageId, state }) => [messageId, state]), [[held[2].id, 'released']]);
     const left = ids(held).filter((id) => id !== held[2].id);
     assert.deepEqual(waiting.map(({ messageId }) => messageId), left);
     assert.deepEqual(flagged.map(({ messageId }) => messageId), ids(held).reverse());
@@ -322,6 +331,19 @@ describe('A malformed request of an admin is refused, never the server’s fault
       }
       assertRefused(await admin.get(`/admin/plugins/${name}`));
       assertRefused(await admin.get(`/admin/plugins/${name}/log`));
+    }
+  });
+
+  test('in the name of an org, or of who is to have an e-mail', async () => {
+    const { admin } = await talking();
+    const person = { email: 'x@example.com', issuer: 'i', subject: 's' };
+
+    for (const path of ['%00', 'a%00b', '%ff', '-']) {
+      assertRefused(await server.operator('GET', `/admin/orgs/${path}`));
+      assertRefused(await server.operator('PATCH', `/admin/orgs/${path}`, { name: 'x' }));
+    }
+    for (const wrong of [{ subject: 'a\u0000' }, { issuer: '\u0000' }, { email: 'a\u0000@b.c' }]) {
+      assertRefused(await admin.post('/admin/users/rebind', { ...person, ...wrong }));
     }
   });
 

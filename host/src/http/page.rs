@@ -31,6 +31,19 @@ pub(super) struct PageResponse<T> {
     pub(super) next: Option<Next>,
 }
 
+/// What says where in a list a page lies; the rest of a query says which list it is.
+const PLACES: [&str; 5] = ["limit", "cursor", "before", "after", "around"];
+
+/// The part of a query that the next page needs as well, ready to be followed by more.
+fn filters(uri: &Uri) -> String {
+    let pairs = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    let is_filter = |pair: &&str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        !PLACES.contains(&name)
+    };
+    pairs.filter(is_filter).flat_map(|pair| [pair, "&"]).collect()
+}
+
 /// The next page: the query parameter that asks for it, and its value.
 pub(super) struct Next {
     pub(super) path: Uri,
@@ -43,8 +56,9 @@ impl<T: Serialize> IntoResponse for PageResponse<T> {
     fn into_response(self) -> Response {
         let mut headers = HeaderMap::new();
         if let Some(Next { path, limit, parameter, cursor }) = self.next {
-            let path = path.path();
-            let link = format!("<{path}?limit={limit}&{parameter}={cursor}>; rel=\"next\"");
+            let (filters, path) = (filters(&path), path.path());
+            let link =
+                format!("<{path}?{filters}limit={limit}&{parameter}={cursor}>; rel=\"next\"");
             // Both are made of what a URL and an id may hold.
             if let (Ok(link), Ok(cursor)) =
                 (HeaderValue::from_str(&link), HeaderValue::from_str(&cursor))

@@ -69,10 +69,13 @@ impl Decision {
             return Err(invalid("there may be at most 16 labels"));
         }
         let labels = decision.labels.into_iter().map(Note::try_from);
+        let explanation = decision.explanation;
         Ok(Self {
             verdict: Verdict::parse(decision.verdict, rules)?,
             labels: labels.collect::<Result<_, _>>()?,
-            explanation: decision.explanation.map(|text| cut(text, MAX_EXPLANATION_CHARS)),
+            explanation: explanation
+                .map(|text| parse_text("explanation", text, MAX_EXPLANATION_CHARS))
+                .transpose()?,
         })
     }
 
@@ -119,7 +122,7 @@ impl TryFrom<types::Hold> for Wish {
             return Err(invalid("`ttl-seconds` must be from 1 to 2592000"));
         }
         Ok(Self {
-            reason: cut(hold.reason, MAX_HOLD_REASON_CHARS),
+            reason: parse_text("reason", hold.reason, MAX_HOLD_REASON_CHARS)?,
             ttl: hold.ttl_seconds.map(|ttl| Duration::from_secs(ttl.into())),
             on_expiry: match hold.on_expiry {
                 types::OnExpiry::Release => OnExpiry::Release,
@@ -190,7 +193,10 @@ impl TryFrom<types::Rejection> for Rejection {
         }
         Ok(Self {
             reason: rejection.code,
-            user_message: rejection.user_message.map(|text| cut(text, MAX_USER_MESSAGE_CHARS)),
+            user_message: rejection
+                .user_message
+                .map(|text| parse_text("user-message", text, MAX_USER_MESSAGE_CHARS))
+                .transpose()?,
             details: rejection.details.as_deref().map(parse_details).transpose()?,
             retry_after_ms: rejection.retry_after_ms,
         })
@@ -203,6 +209,14 @@ fn is_code(text: &str) -> bool {
 }
 
 /// Cut rather than refused: a plugin that says too much has still decided.
+/// The database has no place for U+0000, and a row that it refuses takes others with it.
+fn parse_text(field: &str, text: String, most_chars: usize) -> Result<String, Fault> {
+    if text.contains('\0') {
+        return Err(invalid(&format!("`{field}` must not contain U+0000")));
+    }
+    Ok(cut(text, most_chars))
+}
+
 fn cut(mut text: String, most_chars: usize) -> String {
     if let Some((end, _)) = text.char_indices().nth(most_chars) {
         text.truncate(end);
@@ -251,6 +265,38 @@ mod tests {
         let cut = Rejection::try_from(rejection("x", &"é".repeat(501), None)).unwrap();
 
         assert_eq!(cut.user_message, Some("é".repeat(500)));
+    }
+
+    #[test]
+    fn no_text_holds_what_the_database_cannot() {
+        let reason = || "a\0b".to_owned();
+        let decision = |verdict, explanation| types::Decision {
+            verdict,
+            labels: Vec::new(),
+            explanation: Some(explanation),
+        };
+        let hold =
+            types::Hold { reason: reason(), ttl_seconds: None, on_expiry: types::OnExpiry::Refuse };
+        let limits = BodyLimits { max_content_bytes: 16, http_attachments: false };
+        let body = Body {
+            content: String::new(),
+            content_type: crate::domain::ContentType::Text,
+            attachments: Vec::new(),
+            metadata: crate::domain::Metadata::new(),
+        };
+        let parse = |given| {
+            let rules = Rules { body: &body, limits: &limits, phase: Phase::Transform };
+            Decision::parse(Ok(given), rules)
+        };
+
+        assert!(parse(decision(types::Verdict::Pass, "fine".to_owned())).is_ok());
+        for bad in [
+            decision(types::Verdict::Pass, reason()),
+            decision(types::Verdict::Hold(hold), String::new()),
+            decision(types::Verdict::Reject(rejection("x", "\0", None)), String::new()),
+        ] {
+            assert!(matches!(parse(bad), Err(Fault::InvalidAnswer(_))));
+        }
     }
 
     #[test]

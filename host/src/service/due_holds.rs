@@ -124,7 +124,7 @@ impl DueHolds {
             due::put_off(&mut handle.conn(), id, revision, pause).await?;
             return Ok(false);
         }
-        self.act_on(org, &letter, &held, judgement).await?;
+        Box::pin(self.act_on(org, &letter, &held, judgement)).await?;
         Ok(true)
     }
 
@@ -173,10 +173,10 @@ impl DueHolds {
             Outcome::Shadow if may_shadow => Ends::Pass { judged, shadow: true },
             Outcome::Shadow => {
                 let again = shadow_as_hold(&judgement.steps);
-                return self.holding.hold_again(org, held, judged, again).await;
+                return self.holding.hold_again((org, letter), held, judged, again).await;
             }
             Outcome::Hold(again) => {
-                return self.holding.hold_again(org, held, judged, again).await;
+                return self.holding.hold_again((org, letter), held, judged, again).await;
             }
             Outcome::Reject(rejection) => Ends::Refuse { reason: rejection.reason },
         };

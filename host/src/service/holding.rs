@@ -150,7 +150,7 @@ impl Holding {
     /// Plugins that were asked again want a person to look at it: an ordinary hold from now on.
     pub(super) async fn hold_again(
         &self,
-        org: &Org,
+        (org, letter): (&Org, &Letter),
         held: &Held,
         judged: Judged,
         again: Hold,
@@ -172,8 +172,16 @@ impl Holding {
             ask_after: self.settings.ask_again,
             quota: quota(org),
         };
-        queue(conn, &message, &judged, &new).await?;
-        self.telling.commit(tx, Vec::new()).await
+        let revision = queue(conn, &message, &judged, &new).await?;
+        let mut scene = Scene { org, letter, message };
+        if scene.message.state == MessageState::Held {
+            scene.message.body = judged.body;
+        } else {
+            scene.message.pending_revision = Some(revision);
+        }
+        // Their app shows what the plugins had not seen yet.
+        let event = tell_sender(conn, &scene).await?;
+        self.telling.commit(tx, vec![event]).await
     }
 }
 

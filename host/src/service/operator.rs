@@ -152,6 +152,9 @@ impl Operator {
         if subject.is_empty() || subject.len() > 1024 || issuer.len() > 1024 {
             return Err(Error::invalid("subject", "must be 1 to 1024 bytes, issuer at most 1024"));
         }
+        if [issuer, subject].iter().any(|text| text.contains('\0')) {
+            return Err(Error::invalid("subject", "and issuer must not contain U+0000"));
+        }
         let mut tx = self.begin(slug).await?;
         users::unbind(&mut tx.conn(), email, issuer, subject).await?;
         match users::rebind(&mut tx.conn(), email, issuer, subject).await {
@@ -201,8 +204,10 @@ impl Operator {
     }
 
     async fn row(&self, slug: &str) -> Result<OrgRow> {
-        let row = orgs::find_by_slug(&self.db, slug).await?;
-        row.ok_or_else(|| Error::NotFound(format!("the org {slug}").into()))
+        let unknown = || Error::NotFound(format!("the org {slug}").into());
+        // What cannot be a name is none; the database would not take every text.
+        OrgSlug::parse(slug).map_err(|_| unknown())?;
+        orgs::find_by_slug(&self.db, slug).await?.ok_or_else(unknown)
     }
 
     /// Commits a change of an org and tells every server; this one goes by it at once.

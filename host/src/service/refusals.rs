@@ -44,11 +44,7 @@ impl Refusals {
         tokio::spawn(async move {
             let mut batch = Vec::with_capacity(Self::BATCH);
             while waiting.recv_many(&mut batch, Self::BATCH).await > 0 {
-                let noted = batch.len();
-                if let Err(error) = store(&db, batch.drain(..)).await {
-                    count.fetch_add(noted as u64, Ordering::Relaxed);
-                    tracing::warn!(%error, "refusals could not be noted");
-                }
+                count.fetch_add(store(&db, batch.drain(..)).await, Ordering::Relaxed);
                 let dropped = count.swap(0, Ordering::Relaxed);
                 if dropped > 0 {
                     tracing::warn!(dropped, "refusals were not noted");
@@ -81,14 +77,24 @@ impl Refusals {
     }
 }
 
-async fn store(db: &Db, batch: impl Iterator<Item = (OrgId, RefusalRow)>) -> Result<(), DbError> {
+/// Each org's alone, so that none loses what another's connections had no room for; how many
+/// could not be noted.
+async fn store(db: &Db, batch: impl Iterator<Item = (OrgId, RefusalRow)>) -> u64 {
     let mut by_org: HashMap<OrgId, Vec<RefusalRow>> = HashMap::new();
     for (org_id, row) in batch {
         by_org.entry(org_id).or_default().push(row);
     }
+    let mut lost = 0;
     for (org_id, rows) in by_org {
-        let mut handle = db.org(org_id).await?;
-        refusals::insert_all(&mut handle.conn(), &rows).await?;
+        if let Err(error) = insert(db, org_id, &rows).await {
+            lost += rows.len() as u64;
+            tracing::warn!(%error, org.id = %org_id, "refusals could not be noted");
+        }
     }
-    Ok(())
+    lost
+}
+
+async fn insert(db: &Db, org_id: OrgId, rows: &[RefusalRow]) -> Result<(), DbError> {
+    let mut handle = db.org(org_id).await?;
+    refusals::insert_all(&mut handle.conn(), rows).await
 }
