@@ -354,15 +354,11 @@ pub async fn update_rolled_back(
     Ok(done.rows_affected() == 1)
 }
 
-pub async fn delete(conn: &mut OrgConn<'_>, name: &str) -> Result<bool, DbError> {
-    let done = sqlx::query!(
-        "delete from plugins where org_id = $1 and name = $2",
-        conn.org_id as _,
-        name,
-    )
-    .execute(&mut *conn.conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
+pub async fn delete(conn: &mut OrgConn<'_>, id: PluginId) -> Result<(), DbError> {
+    sqlx::query!("delete from plugins where org_id = $1 and id = $2", conn.org_id as _, id as _,)
+        .execute(&mut *conn.conn)
+        .await?;
+    Ok(())
 }
 
 /// The bytes of one version.

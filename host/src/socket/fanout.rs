@@ -131,6 +131,10 @@ fn message_sent(hub: &Hub, exchange: &Exchange, prev: (i64, i64), origin: Option
 }
 
 fn tell_sender(hub: &Hub, exchange: &Exchange) {
+    // They may have hidden the message while an edit of it waited.
+    if !exchange.message.visible_to(exchange.sender.id) {
+        return;
+    }
     let (mine, _) = views(exchange);
     let conns = hub.of_person(exchange.org_id, exchange.sender.id);
     send(&conns, None, "messageUpdated", &mine);

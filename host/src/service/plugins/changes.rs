@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
+use serde_json::{Value as Json, json};
+
 use super::{
     Plugins,
     entry::{PluginEntry, hex, unhex},
@@ -11,7 +13,7 @@ use super::{
 use crate::{
     Error, Result,
     db::{
-        OrgTx, orgs,
+        OrgTx, audit, orgs,
         plugins::{self, Config, PluginRow, Terms, VersionRow},
     },
     domain::{Caller, InvalidField, Phase, PluginId},
@@ -19,6 +21,20 @@ use crate::{
 };
 
 const PLUGIN: Error = Error::NotFound(Cow::Borrowed("the plugin"));
+
+/// What an admin did to a plugin, as the audit log has it.
+pub(super) struct Deed {
+    pub action: &'static str,
+    /// Never what a configuration says.
+    pub detail: Json,
+}
+
+/// Which version is to decide, and how it came to that.
+pub(super) struct Activation<'a> {
+    pub version: &'a [u8],
+    pub terms: Terms,
+    pub action: &'static str,
+}
 
 impl Plugins {
     /// The most keys of a configuration, and the most bytes of all keys and values.
@@ -54,6 +70,8 @@ impl Plugins {
         let checked = (&report, caller.user.id);
         let is_new =
             plugins::insert_version(&mut tx.conn(), id, &sha256, component, checked).await?;
+        let deed = Deed { action: "plugin.upload", detail: json!({ "version": version }) };
+        note(&mut tx, caller, name, &deed).await?;
         tx.commit().await?;
         self.compiled.insert(version, Arc::new(compiled)).await;
         Ok((self.find(caller, name).await?, is_new))
@@ -89,12 +107,19 @@ impl Plugins {
         config: Config,
     ) -> Result<PluginEntry> {
         check_config(&config)?;
-        if let Some(active) = self.find(caller, name).await?.active_version.as_deref() {
+        let active = self.find(caller, name).await?.active_version;
+        if let Some(active) = active.as_deref() {
             self.require_taken(caller, name, active, &config).await?;
         }
         let (mut tx, plugin) = self.lock(caller, name).await?;
+        if plugin.active_version.as_deref().map(hex) != active {
+            return Err(Error::Conflict(
+                "another version was activated meanwhile; try again".into(),
+            ));
+        }
         plugins::update_config(&mut tx.conn(), plugin.id, &config).await?;
-        self.finish(caller, tx, name).await
+        let detail = json!({ "configRevision": plugin.config_revision + 1 });
+        self.finish(caller, tx, name, Deed { action: "plugin.configure", detail }).await
     }
 
     /// Sets when a plugin is asked; without a position as the last of its phase.
@@ -119,7 +144,8 @@ impl Plugins {
         };
         let position = position.min(Self::MAX_POSITION);
         plugins::update_order(&mut tx.conn(), plugin.id, phase, position).await?;
-        self.finish(caller, tx, name).await
+        let detail = json!({ "phase": phase, "position": position });
+        self.finish(caller, tx, name, Deed { action: "plugin.order", detail }).await
     }
 
     /// Makes a version decide from the next message on; without one, the newest upload.
@@ -138,14 +164,16 @@ impl Plugins {
         let chosen = chosen.and_then(|entry| unhex(&entry.version)).ok_or_else(|| {
             Error::invalid("version", "must be one that was uploaded under this name")
         })?;
-        self.set_active(caller, name, &chosen, terms).await
+        let activation = Activation { version: &chosen, terms, action: "plugin.activate" };
+        self.set_active(caller, name, activation).await
     }
 
     /// No version decides any more; all of it is kept.
     pub async fn disable(&self, caller: &Caller, name: &str) -> Result<PluginEntry> {
         let (mut tx, plugin) = self.lock(caller, name).await?;
         plugins::update_active(&mut tx.conn(), plugin.id, None, Terms::default()).await?;
-        self.finish(caller, tx, name).await
+        let detail = json!({ "version": plugin.active_version.as_deref().map(hex) });
+        self.finish(caller, tx, name, Deed { action: "plugin.disable", detail }).await
     }
 
     /// Makes a version decide that has been granted what it imports, and that takes its
@@ -154,9 +182,9 @@ impl Plugins {
         &self,
         caller: &Caller,
         name: &str,
-        version: &[u8],
-        terms: Terms,
+        activation: Activation<'_>,
     ) -> Result<PluginEntry> {
+        let Activation { version, terms, action } = activation;
         let config = self.find(caller, name).await?.config;
         self.require_taken(caller, name, &hex(version), &config).await?;
         let (mut tx, plugin) = self.lock(caller, name).await?;
@@ -168,7 +196,13 @@ impl Plugins {
             ));
         }
         plugins::update_active(&mut tx.conn(), plugin.id, Some(version), terms).await?;
-        self.finish(caller, tx, name).await
+        let detail = json!({
+            "version": hex(version),
+            "configRevision": plugin.config_revision,
+            "onFault": terms.on_fault.unwrap_or(plugin.on_fault),
+            "autoRollback": terms.auto_rollback.unwrap_or(plugin.auto_rollback),
+        });
+        self.finish(caller, tx, name, Deed { action, detail }).await
     }
 
     /// Lets a version say whether it can work with a configuration.
@@ -202,33 +236,43 @@ impl Plugins {
 
     /// Removes a plugin with all its versions and its configuration.
     pub async fn remove(&self, caller: &Caller, name: &str) -> Result<()> {
-        let mut tx = self.db.begin(caller.org.id).await?;
-        if !plugins::delete(&mut tx.conn(), name).await? {
-            return Err(PLUGIN);
-        }
+        let (mut tx, plugin) = self.lock(caller, name).await?;
+        plugins::delete(&mut tx.conn(), plugin.id).await?;
+        let detail = json!({ "version": plugin.active_version.as_deref().map(hex) });
+        note(&mut tx, caller, name, &Deed { action: "plugin.remove", detail }).await?;
         orgs::touch(&mut tx.conn()).await?;
         tx.commit().await?;
         self.refresh(caller.org.id).await
     }
 
     pub(super) async fn lock(&self, caller: &Caller, name: &str) -> Result<(OrgTx, PluginRow)> {
+        // What cannot be a name is none; the database would not take every text.
+        let name = parse_name(name).map_err(|_| PLUGIN)?;
         let mut tx = self.db.begin(caller.org.id).await?;
         let plugin = plugins::lock(&mut tx.conn(), name).await?.ok_or(PLUGIN)?;
         Ok((tx, plugin))
     }
 
-    /// Commits a change, here and wherever else the org is served.
+    /// Commits a change, here and wherever else the org is served; the audit log says whose.
     pub(super) async fn finish(
         &self,
         caller: &Caller,
         mut tx: OrgTx,
         name: &str,
+        deed: Deed,
     ) -> Result<PluginEntry> {
+        note(&mut tx, caller, name, &deed).await?;
         orgs::touch(&mut tx.conn()).await?;
         tx.commit().await?;
         self.refresh(caller.org.id).await?;
         self.find(caller, name).await
     }
+}
+
+async fn note(tx: &mut OrgTx, caller: &Caller, name: &str, deed: &Deed) -> Result<()> {
+    let conn = &mut tx.conn();
+    audit::insert(conn, Some(caller.user.id), deed.action, name, &deed.detail).await?;
+    Ok(())
 }
 
 /// A name is 1 to 64 characters of `a-z 0-9 -`, starting with a letter.

@@ -1,8 +1,8 @@
 //! What an org lets its plugins do.
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
-use super::Plugins;
+use super::{Plugins, changes::Deed};
 use crate::{
     Error, Result,
     db::plugins::{self, Grants, PluginRow},
@@ -29,7 +29,8 @@ impl Plugins {
             }
         }
         plugins::update_grants(&mut tx.conn(), plugin.id, &grants).await?;
-        self.finish(caller, tx, name).await
+        let detail = json!({ "grants": grants.keys().collect::<Vec<_>>() });
+        self.finish(caller, tx, name, Deed { action: "plugin.grant", detail }).await
     }
 }
 

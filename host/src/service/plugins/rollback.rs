@@ -1,14 +1,17 @@
 //! Back to the version before: by an admin's hand, or by itself where an admin chose that.
 
+use serde_json::json;
+
 use super::{
     Plugins,
+    changes::Activation,
     entry::{PluginEntry, hex, unhex},
     grants::missing,
 };
 use crate::{
     Error, Result,
     db::{
-        orgs,
+        audit, orgs,
         plugins::{self, PluginRow, Terms},
     },
     domain::{Caller, OrgId, PluginId},
@@ -21,7 +24,8 @@ impl Plugins {
         let previous = plugin.previous_version.as_deref().and_then(unhex).ok_or_else(|| {
             Error::Conflict("no other version has decided before; activate one by name".into())
         })?;
-        self.set_active(caller, name, &previous, Terms::default()).await
+        let (terms, action) = (Terms::default(), "plugin.rollback");
+        self.set_active(caller, name, Activation { version: &previous, terms, action }).await
     }
 
     /// Looks after versions that fail for several senders, aside from the message that showed it.
@@ -56,6 +60,8 @@ impl Plugins {
         if !plugins::update_rolled_back(&mut tx.conn(), id, &failing_hash).await? {
             return Ok(());
         }
+        let detail = json!({ "failing": failing, "version": hex(previous) });
+        audit::insert(&mut tx.conn(), None, "plugin.rollback", &plugin.name, &detail).await?;
         orgs::touch(&mut tx.conn()).await?;
         tx.commit().await?;
         tracing::warn!(

@@ -1,0 +1,178 @@
+// What admins do with plugins: who did it, in which order, and two at once.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { after, describe, test } from 'node:test';
+
+import { assertInvalid, assertProblem } from './harness/assertions.mjs';
+import { draft } from './harness/drafts.mjs';
+import { startServer } from './harness/server.mjs';
+import { until } from './harness/until.mjs';
+import { MESSAGES } from './harness/user.mjs';
+import { Filter, versionOf, WORD_FILTER } from './harness/word_filter.mjs';
+
+const server = await startServer();
+after(() => server.stop());
+
+const REJECT = { words: 'darn', mode: 'reject' };
+const BROKEN = { mode: 'shrug' };
+const SECOND = versionOf(WORD_FILTER, 'second');
+const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
+
+async function administered() {
+  const org = await server.org();
+  return { org, admin: await org.admin() };
+}
+
+async function succeed(pending) {
+  const answer = await pending;
+  assert.ok(answer.status >= 200 && answer.status < 300, `${answer.status} ${answer.text}`);
+  return answer.body;
+}
+
+/** Oldest first. */
+async function auditOf(admin) {
+  return (await succeed(admin.get('/admin/audit'))).reverse();
+}
+
+describe('The audit log', () => {
+  test('says who did what with a plugin, and which version it was', async () => {
+    const { admin } = await administered();
+    const [first, second] = [sha256(WORD_FILTER), sha256(SECOND)];
+    const filter = await Filter.install(admin, 'guard', REJECT, 'allow');
+    await filter.upload(SECOND);
+    await filter.activate({ autoRollback: true });
+    await succeed(admin.post(`${filter.path}/rollback`));
+    await succeed(admin.request('PUT', `${filter.path}/order`, { body: { phase: 'guard', position: 7 } }));
+    await succeed(admin.request('PUT', `${filter.path}/grants`, { body: {} }));
+    await filter.disable();
+    await filter.remove();
+
+    const audit = await auditOf(admin);
+
+    const terms = { configRevision: 2, onFault: 'allow' };
+    assert.deepEqual(
+      audit.map(({ action, detail }) => [action, detail]),
+      [
+        ['plugin.upload', { version: first }],
+        ['plugin.configure', { configRevision: 2 }],
+        ['plugin.activate', { ...terms, version: first, autoRollback: false }],
+        ['plugin.upload', { version: second }],
+        ['plugin.activate', { ...terms, version: second, autoRollback: true }],
+        ['plugin.rollback', { ...terms, version: first, autoRollback: true }],
+        ['plugin.order', { phase: 'guard', position: 7 }],
+        ['plugin.grant', { grants: [] }],
+        ['plugin.disable', { version: first }],
+        ['plugin.remove', { version: null }],
+      ],
+    );
+    assert.deepEqual([...new Set(audit.map(({ subject }) => subject))], ['guard']);
+    assert.equal(new Set(audit.map(({ actor }) => actor)).size, 1);
+    assert.match(audit[0].actor, /^[0-9a-f-]{36}$/);
+    assert.ok(!JSON.stringify(audit).includes('darn'));
+  });
+
+  test('names the grants, and says nothing of what was refused', async () => {
+    const { admin } = await administered();
+    const filter = await Filter.install(admin, 'guard', REJECT);
+    const before = (await auditOf(admin)).length;
+
+    await succeed(admin.request('PUT', `${filter.path}/grants`, { body: { history: {} } }));
+    assertInvalid(await admin.request('PUT', `${filter.path}/grants`, { body: { all: {} } }), 'grants');
+    assertInvalid(await admin.request('PUT', `${filter.path}/order`, { body: { position: 0 } }), 'position');
+    assertInvalid(await admin.post(`${filter.path}/activate`, { version: 'x' }), 'version');
+    assertProblem(await admin.post(`${filter.path}/rollback`), 409, 'conflict');
+    assertProblem(await admin.del('/admin/plugins/other'), 404, 'not_found');
+
+    const audit = (await auditOf(admin)).slice(before);
+    assert.deepEqual(
+      audit.map(({ action, detail }) => [action, detail]),
+      [['plugin.grant', { grants: ['history'] }]],
+    );
+  });
+
+  test('says that the server went back to the version before by itself', async () => {
+    const { org, admin } = await administered();
+    const filter = await Filter.install(admin, 'guard', REJECT);
+    await filter.upload(SECOND);
+    await filter.activate({ autoRollback: true });
+    await filter.configure(BROKEN);
+    const senders = await org.people('ann', 'ben', 'cat', 'dan', 'eve', 'fay');
+
+    const done = await until('the failing version is rolled back', async () => {
+      for (const [index, sender] of senders.entries()) {
+        await sender.post(MESSAGES, draft(senders[(index + 1) % senders.length]));
+      }
+      return (await auditOf(admin)).find(({ action }) => action === 'plugin.rollback');
+    });
+
+    assert.deepEqual([done.actor, done.subject], ['system', 'guard']);
+    assert.deepEqual(done.detail, { failing: sha256(SECOND), version: sha256(WORD_FILTER) });
+    const plugin = await succeed(admin.get(filter.path));
+    assert.deepEqual([plugin.activeVersion, plugin.previousVersion], [sha256(WORD_FILTER), null]);
+  });
+});
+
+describe('Admins who act at once', () => {
+  test('are all answered, and the log agrees with what is in force', async () => {
+    const { org, admin } = await administered();
+    const other = await org.admin('other@example.com');
+    const [alice, bob] = await org.people('alice', 'bob');
+    const filter = await Filter.install(admin, 'guard', REJECT);
+    await filter.upload(SECOND);
+    const versions = [sha256(WORD_FILTER), sha256(SECOND)];
+    const deeds = (user, round) => [
+      user.post(`${filter.path}/activate`, { version: versions[round % 2] }),
+      user.request('PUT', `${filter.path}/config`, { body: { ...REJECT, message: `${round}` } }),
+      user.post(`${filter.path}/rollback`),
+      user.request('PUT', `${filter.path}/order`, { body: {} }),
+      user.request('PUT', `${filter.path}/grants`, { body: round % 2 ? { history: {} } : {} }),
+    ];
+
+    const answers = [];
+    for (let round = 0; round < 6; round++) {
+      const sends = [alice, alice].map((user) => user.post(MESSAGES, draft(bob, { content: 'darn' })));
+      answers.push(...(await Promise.all([...deeds(admin, round), ...deeds(other, round + 1)])));
+      // Whichever version decides, it refuses.
+      for (const sent of await Promise.all(sends)) assertProblem(sent, 422, 'rejected');
+    }
+
+    for (const { status, text } of answers) assert.ok([200, 409].includes(status), `${status} ${text}`);
+    const audit = await auditOf(admin);
+    const plugin = await succeed(admin.get(filter.path));
+    const last = audit.findLast(({ action }) => ['plugin.activate', 'plugin.rollback'].includes(action));
+    assert.equal(plugin.activeVersion, last.detail.version);
+    const configured = audit.filter(({ action }) => action === 'plugin.configure');
+    assert.deepEqual(
+      configured.map(({ detail }) => detail.configRevision),
+      configured.map((_, index) => index + 2),
+    );
+    assert.equal(plugin.configRevision, configured.length + 1);
+    assert.equal(answers.filter(({ status }) => status === 200).length, audit.length - 4);
+    assert.deepEqual(await bob.history(alice), []);
+  });
+
+  test('remove and upload a plugin in turns, and nothing breaks', async () => {
+    const { org, admin } = await administered();
+    const other = await org.admin('other@example.com');
+    const filter = await Filter.install(admin, 'guard', REJECT);
+    const headers = { 'content-type': 'application/wasm' };
+
+    const answers = [];
+    for (let round = 0; round < 5; round++) {
+      answers.push(
+        ...(await Promise.all([
+          admin.request('PUT', filter.path, { body: WORD_FILTER, headers }),
+          other.del(filter.path),
+          admin.post(`${filter.path}/activate`, {}),
+          other.request('PUT', `${filter.path}/config`, { body: REJECT }),
+          admin.post(`${filter.path}/disable`),
+          other.post(`${filter.path}/rollback`),
+        ])),
+      );
+    }
+
+    for (const { status, text } of answers) {
+      assert.ok([200, 201, 204, 404, 409, 422].includes(status), `${status} ${text}`);
+    }
+  });
+});

@@ -1,0 +1,146 @@
+// What plugins that gave no answer held, once they give one.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+
+import { ids } from './harness/assertions.mjs';
+import { startServer } from './harness/server.mjs';
+import { until } from './harness/until.mjs';
+import { MESSAGES } from './harness/user.mjs';
+import { Filter } from './harness/word_filter.mjs';
+
+// Asked again soon, so that the tests need not wait.
+const directory = mkdtempSync(join(tmpdir(), 'duologue-held-'));
+const config = join(directory, 'config.toml');
+writeFileSync(config, '[review]\ninterval_ms = 100\nask_again_ms = 200\nask_again_most_ms = 400\n');
+const server = await startServer({ args: ['--config', config] });
+after(async () => {
+  await server.stop();
+  rmSync(directory, { recursive: true });
+});
+
+/** A configuration that the filter cannot read: it gives no answer. */
+const BROKEN = { mode: 'shrug' };
+const mode = (name) => ({ words: 'darn', mode: name });
+
+async function talking() {
+  const org = await server.org();
+  const [alice, bob] = await org.people('alice', 'bob');
+  const admin = await org.admin();
+  return { alice, bob, admin, filter: await Filter.install(admin, 'guard', BROKEN) };
+}
+
+async function succeed(pending) {
+  const answer = await pending;
+  assert.ok(answer.status >= 200 && answer.status < 300, `${answer.status} ${answer.text}`);
+  return answer.body;
+}
+
+const queue = (admin) => succeed(admin.get('/admin/held'));
+
+/** Nothing of the org waits for a plugin's answer any more. */
+const settled = (admin) =>
+  until('plugins have answered', async () => (await queue(admin)).every(({ cause }) => cause === 'verdict'), 20_000);
+
+describe('A message that was held for want of an answer', () => {
+  test('keeps its place among others of its thread', async () => {
+    const { alice, bob, admin, filter } = await talking();
+    const his = await bob.connect();
+    const held = [];
+    for (let index = 0; index < 6; index++) held.push(await alice.send(bob, `clean ${index}`));
+
+    await filter.configure(mode('reject'));
+    await settled(admin);
+
+    assert.deepEqual(ids(await his.collect('newMessage', 6)), ids(held));
+    assert.deepEqual((await bob.history(alice)).map(({ id, seq }) => [id, seq]), ids(held).map((id, i) => [id, i + 1]));
+  });
+
+  test('is masked, labelled, shadowed, refused or held, as the plugin says', async () => {
+    const outcomes = {};
+    for (const verdict of ['mask', 'label', 'shadow', 'reject', 'hold']) {
+      const { alice, bob, admin, filter } = await talking();
+      const { id } = await alice.send(bob, 'oh darn');
+      await filter.configure(mode(verdict));
+      await settled(admin);
+      const mine = await alice.message(id);
+      const [theirs] = await bob.history(alice);
+      outcomes[verdict] = [mine.state, mine.seq, mine.content, theirs?.content];
+      assert.equal(mine.editedAt, null);
+      assert.equal(await bob.unreadCount(), theirs ? 1 : 0);
+      assert.equal((await bob.threads()).length, theirs ? 1 : 0);
+      const held = (await queue(admin)).map(({ revision, cause }) => [revision, cause]);
+      assert.deepEqual(held, verdict === 'hold' ? [[1, 'verdict']] : []);
+    }
+
+    assert.deepEqual(outcomes, {
+      mask: ['sent', 1, 'oh ****', 'oh ****'],
+      label: ['sent', 1, 'oh darn', 'oh darn'],
+      shadow: ['sent', 1, 'oh darn', undefined],
+      reject: ['refused', null, 'oh darn', undefined],
+      hold: ['held', null, 'oh darn', undefined],
+    });
+  });
+
+  test('passes as it was edited meanwhile', async () => {
+    const { alice, bob, admin, filter } = await talking();
+    const { id } = await alice.send(bob, 'darn');
+    await succeed(alice.patch(`${MESSAGES}/${id}`, { content: 'clean' }));
+
+    await filter.configure(mode('reject'));
+    await settled(admin);
+
+    assert.deepEqual((await bob.history(alice)).map(({ content }) => content), ['clean']);
+  });
+
+  test('passes when its plugin is removed', async () => {
+    const { alice, bob, admin, filter } = await talking();
+    const { id } = await alice.send(bob, 'clean');
+
+    await filter.remove();
+    await settled(admin);
+
+    assert.deepEqual(ids(await bob.history(alice)), [id]);
+  });
+
+  test('can be decided by an admin before', async () => {
+    const { alice, bob, admin, filter } = await talking();
+    const [one, two] = [await alice.send(bob, 'one'), await alice.send(bob, 'two')];
+
+    await succeed(admin.post(`/admin/held/${two.id}/release`, { revision: 0 }));
+    await succeed(admin.post(`/admin/held/${one.id}/refuse`, { revision: 0 }));
+    await filter.configure(mode('reject'));
+    await settled(admin);
+
+    assert.deepEqual(ids(await bob.history(alice)), [two.id]);
+    assert.equal((await alice.message(one.id)).state, 'refused');
+  });
+});
+
+test('An edit that was held for want of an answer is applied, refused or held, as the plugin says', async () => {
+  const outcomes = {};
+  for (const verdict of ['mask', 'label', 'shadow', 'reject', 'hold']) {
+    const { alice, bob, admin, filter } = await talking();
+    await filter.configure(mode('mask'));
+    const { id } = await alice.send(bob, 'clean');
+    await filter.configure(BROKEN);
+    const waiting = await succeed(alice.patch(`${MESSAGES}/${id}`, { content: 'oh darn' }));
+    assert.deepEqual([waiting.content, waiting.pendingRevision], ['clean', 1]);
+    await filter.configure(mode(verdict));
+    await settled(admin);
+    const mine = await alice.message(id);
+    const [theirs] = await bob.history(alice);
+    outcomes[verdict] = [mine.content, mine.pendingRevision, theirs.content];
+    assert.ok(!('pendingRevision' in theirs));
+  }
+
+  assert.deepEqual(outcomes, {
+    mask: ['oh ****', undefined, 'oh ****'],
+    label: ['oh darn', undefined, 'oh darn'],
+    shadow: ['clean', 2, 'clean'],
+    reject: ['clean', undefined, 'clean'],
+    hold: ['clean', 2, 'clean'],
+  });
+});
