@@ -111,10 +111,10 @@ async fn what_one_orgs_guest_leaves_in_memory_nobody_elses_finds() {
     looker.install(vec![installed(compiled(&host, &guests::component(LOOK)).await)]);
 
     for _ in 0..LOOKS / 20 {
-        let (stained, looks) =
+        let (left, found) =
             tokio::join!(stainer.send("hello"), join_all((0..20).map(|_| looker.send("hello"))));
-        assert!(stained.is_ok());
-        assert!(looks.iter().all(Result::is_ok));
+        assert!(left.is_ok());
+        assert!(found.iter().all(Result::is_ok));
     }
 }
 
