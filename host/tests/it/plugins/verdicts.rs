@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use duologue::{domain::OnFault, plugin::Installation};
+use futures_util::future::join_all;
 use serde_json::json;
 
 use super::support::{
     Scene, ask, compiled, configured, fault_of, host, installed, logged, rejection, text,
 };
-use crate::guests::{self, Answer, ECHO_CONFIG, REMEMBER};
+use crate::guests::{self, Answer, ECHO_CONFIG, LOOK, REMEMBER, STAIN};
 
 #[tokio::test]
 async fn an_org_without_plugins_stores_what_was_sent() {
@@ -97,6 +98,23 @@ async fn no_instance_remembers_another_message() {
 
     for _ in 0..300 {
         assert!(scene.send("hello").await.is_ok());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_orgs_guest_leaves_in_memory_nobody_elses_finds() {
+    const LOOKS: usize = 100_000;
+    let host = host();
+    let stainer = Scene::new(host.clone());
+    stainer.install(vec![installed(compiled(&host, &guests::component(STAIN)).await)]);
+    let looker = stainer.other_org();
+    looker.install(vec![installed(compiled(&host, &guests::component(LOOK)).await)]);
+
+    for _ in 0..LOOKS / 20 {
+        let (left, found) =
+            tokio::join!(stainer.send("hello"), join_all((0..20).map(|_| looker.send("hello"))));
+        assert!(left.is_ok());
+        assert!(found.iter().all(Result::is_ok));
     }
 }
 
