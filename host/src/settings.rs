@@ -1,11 +1,11 @@
 //! The server's settings. `host/duologue.toml` holds each with its default and its meaning;
 //! a server starts from that very text.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer};
 
-use crate::domain::OrgSettings;
+use crate::domain::{HostPattern, KvLimits, Network, OrgSettings};
 
 /// The commented default configuration.
 pub const DEFAULTS: &str = include_str!("../duologue.toml");
@@ -25,6 +25,9 @@ pub struct Settings {
     pub tokens: Tokens,
     pub presence: Presence,
     pub plugins: Plugins,
+    pub kv: KvLimits,
+    pub outgoing: Outgoing,
+    pub secrets: Secrets,
     pub org: OrgSettings,
 }
 
@@ -63,6 +66,8 @@ pub struct Server {
 pub struct Database {
     pub connections: u32,
     pub connections_per_org: usize,
+    pub connections_for_plugins: usize,
+    pub connections_for_plugins_per_org: usize,
     #[serde(rename = "acquire_ms", deserialize_with = "millis")]
     pub acquire: Duration,
     #[serde(rename = "statement_ms", deserialize_with = "millis")]
@@ -154,6 +159,36 @@ pub struct Plugins {
     pub compile_memory_bytes: u64,
 }
 
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outgoing {
+    #[serde(rename = "connect_ms", deserialize_with = "millis")]
+    pub connect: Duration,
+    pub max_request_bytes: usize,
+    pub max_response_bytes: usize,
+    pub requests_per_call: u32,
+    pub lookups_per_org: usize,
+    pub denied_hosts: Vec<HostPattern>,
+    pub private_networks: Vec<Network>,
+    #[serde(deserialize_with = "path")]
+    pub extra_roots: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secrets {
+    #[serde(deserialize_with = "path")]
+    pub key_file: Option<PathBuf>,
+    pub max_value_bytes: usize,
+    pub max_per_plugin: u32,
+}
+
+/// Empty: none.
+fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok(Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty()))
+}
+
 fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     u64::deserialize(deserializer).map(Duration::from_millis)
 }
@@ -178,6 +213,18 @@ mod tests {
         assert_eq!(settings.writer.batch, 7);
         assert_eq!(settings.writer.queue, 4096);
         assert_eq!(settings.org.limits.send_burst, 0);
+    }
+
+    #[test]
+    fn a_network_or_host_that_is_none_is_refused_with_what_it_should_be() {
+        for (line, wanted) in [
+            ("private_networks = ['10.0.0.0']", "such as 10.0.0.0/8"),
+            ("denied_hosts = ['https://a.example']", "a host such as"),
+        ] {
+            let error = Settings::parse(Some(&format!("[outgoing]\n{line}"))).unwrap_err();
+
+            assert!(error.to_string().contains(wanted), "{error}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{
     db::PoolLimits,
     http::HttpSettings,
     plugin::Limits,
-    service::{ServiceSettings, WriterLimits},
+    service::{GuestSettings, SecretSettings, ServiceSettings, WriterLimits},
     settings::Settings,
     socket::SocketSettings,
 };
@@ -18,12 +18,14 @@ pub(super) fn pool(settings: &Settings) -> PoolLimits {
     PoolLimits {
         connections: database.connections,
         connections_per_org: database.connections_per_org.max(1),
+        connections_for_plugins: database.connections_for_plugins.max(1),
+        connections_for_plugins_per_org: database.connections_for_plugins_per_org.max(1),
         acquire: database.acquire,
         statement: database.statement,
     }
 }
 
-pub(super) fn services(settings: &Settings) -> ServiceSettings {
+pub(super) fn services(settings: &Settings, secrets: &Secrets) -> ServiceSettings {
     let tokens = &settings.tokens;
     ServiceSettings {
         org_defaults: settings.org.clone(),
@@ -46,6 +48,21 @@ pub(super) fn services(settings: &Settings) -> ServiceSettings {
             patience: settings.writer.patience,
         },
         presence_grace: settings.presence.grace,
+        guests: guests(settings, secrets),
+    }
+}
+
+fn guests(settings: &Settings, secrets: &Secrets) -> GuestSettings {
+    GuestSettings {
+        kv: settings.kv,
+        outgoing: settings.outgoing.clone(),
+        secrets: SecretSettings {
+            key: secrets.secrets_key.clone(),
+            key_file: settings.secrets.key_file.clone(),
+            kept_in: secrets.data_directory.as_ref().map(|data| data.join("secrets.key")),
+            max_value_bytes: settings.secrets.max_value_bytes,
+            max_per_plugin: settings.secrets.max_per_plugin,
+        },
     }
 }
 

@@ -61,6 +61,13 @@ id!(
     /// A plugin as installed in one org.
     PluginId
 );
+/// A plugin and the org that it is installed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Installed {
+    pub org_id: OrgId,
+    pub plugin_id: PluginId,
+}
+
 id!(
     /// Two people's thread: derived from the pair, so that nobody has to look it up.
     ThreadId

@@ -159,7 +159,8 @@ impl OrgSettings {
     }
 }
 
-/// Rates and counts that one person may use up. `0` switches a limit off.
+/// Rates and counts that one person may use up, and one org by its plugins. `0` switches a
+/// limit off.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct OrgLimits {
@@ -183,6 +184,10 @@ pub struct OrgLimits {
     pub new_peers_per_day: u32,
     /// Sends of one socket that wait for their answer. Default 64.
     pub pending_sends_per_socket: u32,
+    /// Requests of all the org's plugins together: at once, and how many come back a second.
+    /// Default 40 and 20.
+    pub outgoing_burst: u32,
+    pub outgoing_per_second: u32,
 }
 
 impl Default for OrgLimits {
@@ -200,6 +205,8 @@ impl Default for OrgLimits {
             sockets_per_user: 100,
             new_peers_per_day: 50,
             pending_sends_per_socket: 64,
+            outgoing_burst: 40,
+            outgoing_per_second: 20,
         }
     }
 }

@@ -10,6 +10,7 @@ mod notifications;
 mod operator;
 mod page;
 mod plugins;
+mod secrets;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -97,6 +98,8 @@ fn admin_routes() -> Router<Http> {
         .route("/admin/plugins/{name}/config", put(plugins::configure))
         .route("/admin/plugins/{name}/activate", post(plugins::activate))
         .route("/admin/plugins/{name}/disable", post(plugins::disable))
+        .route("/admin/plugins/{name}/secrets", get(secrets::list))
+        .route("/admin/plugins/{name}/secrets/{secret}", put(secrets::set).delete(secrets::remove))
         .route("/admin/orgs", get(operator::list).post(operator::create))
         .route("/admin/orgs/{org}", get(operator::find).patch(operator::change))
         .route("/admin/orgs/{org}/keys", get(operator::list_keys).post(operator::add_key))

@@ -1,17 +1,21 @@
 //! Use cases: what a request means, whichever door it came in by.
 
+mod directory;
 mod history;
 mod identity;
 mod in_flight;
+mod kv;
 mod limits;
 mod messages;
 mod notifications;
 mod operator;
+mod outgoing;
 mod people;
 mod plugins;
 mod presence;
 mod reading;
 mod registry;
+mod secrets;
 mod sending;
 mod sessions;
 mod sync;
@@ -22,17 +26,21 @@ mod writer;
 
 use std::{sync::Arc, time::Duration};
 
+pub use directory::Directory;
 pub use history::{Anchor, History, NextPart, PAGE as HISTORY_PAGE, Page, ThreadEntry};
 pub use identity::{Identity, Session};
+pub use kv::{Increment, Kv};
 pub use limits::Limits;
 pub use messages::{EditCommand, Messages};
 pub use notifications::{NotificationEntry, Notifications, PAGE as NOTIFICATION_PAGE};
 pub use operator::{Operator, OrgChange, OrgEntry};
+pub use outgoing::{LookUp, Names, Outgoing, SystemNames};
 pub use people::{People, PersonRef};
 pub use plugins::{PluginEntry, Plugins, VersionEntry};
 pub use presence::{OnlineUser, Presence, PresenceView};
 pub use reading::{MOST_IDS, Marked, Reading};
 pub use registry::Registry;
+pub use secrets::{NewSecret, SecretEntry, SecretSettings, Secrets};
 pub use sending::{Letter, Prepared, SendCommand, Sending, Sent, Via};
 pub use sessions::{OpenSession, Sessions};
 pub use sync::{Sync, SyncService};
@@ -48,9 +56,10 @@ use crate::{
     Error,
     auth::{Verifier, VerifierSettings},
     db::{self, Db, DbError},
-    domain::OrgSettings,
+    domain::{KvLimits, OrgSettings},
     events::Events,
     plugin::{Hooks, PluginHost},
+    settings,
 };
 
 /// How the services are to behave; each field is a setting of the server.
@@ -61,6 +70,15 @@ pub struct ServiceSettings {
     pub writer: WriterLimits,
     /// How long somebody without a socket still counts as online.
     pub presence_grace: Duration,
+    pub guests: GuestSettings,
+}
+
+/// What guests may ask of the server, and how much of it.
+#[derive(Clone, Debug)]
+pub struct GuestSettings {
+    pub kv: KvLimits,
+    pub outgoing: settings::Outgoing,
+    pub secrets: SecretSettings,
 }
 
 /// All use cases. A clone is the same, and cheap: transports make several for each request.
@@ -92,6 +110,10 @@ pub struct UseCases {
     pub sessions: Sessions,
     pub typing: Typing,
     pub plugins: Plugins,
+    pub kv: Kv,
+    pub outgoing: Outgoing,
+    pub secrets: Secrets,
+    pub directory: Directory,
     pub operator: Operator,
 }
 
@@ -113,6 +135,7 @@ impl Services {
         let (writer, task) = Writer::start(db.clone(), events.clone(), settings.writer);
         let telling = Telling::start(writer.clone(), events.clone());
         let verifier = Verifier::new(settings.verifier);
+        let GuestSettings { kv, outgoing, secrets } = settings.guests;
         let use_cases = UseCases {
             identity: Identity::new(db.clone(), registry.clone(), people.clone(), verifier),
             sending: Sending::new(
@@ -129,6 +152,10 @@ impl Services {
             notifications: Notifications::new(db.clone(), people.clone()),
             operator: Operator::new(db.clone(), registry.clone()),
             sessions: Sessions::new(db.clone(), registry.clone(), people.clone()),
+            kv: Kv::new(db.clone(), kv),
+            outgoing: Outgoing::new(outgoing, limits.clone(), Arc::new(SystemNames))?,
+            secrets: Secrets::new(db.clone(), secrets)?,
+            directory: Directory::new(db.clone()),
             typing: Typing::new(people.clone(), events.clone()),
             presence,
             plugins,

@@ -4,6 +4,7 @@ mod admin;
 mod error;
 mod message;
 mod request;
+mod secret;
 mod sync;
 
 pub use admin::{
@@ -19,4 +20,5 @@ pub use request::{
     ListQuery, MarkRequest, MarkTarget, NotificationsRequest, Object, ThreadQuery, parse_edit,
     parse_ids, parse_send,
 };
+pub use secret::{SecretRequest, SecretView};
 pub use sync::{ChangeView, SyncView};

@@ -15,7 +15,10 @@ use duologue::{
     embedded::{Embedded, Options},
     events::Events,
     plugin::{Limits, PluginHost},
-    service::{SendCommand, ServiceSettings, Services, WriterLimits},
+    service::{
+        GuestSettings, SecretSettings, SendCommand, ServiceSettings, Services, WriterLimits,
+    },
+    settings::Settings,
 };
 use rustix::process::{Pid, geteuid, test_kill_process};
 use serde_json::json;
@@ -63,6 +66,7 @@ impl TestDatabase {
             verifier: VerifierSettings::default(),
             writer: WriterLimits { queue: 1024, batch: 64, patience: LIMIT },
             presence_grace: Duration::ZERO,
+            guests: guests(),
         };
         let db = database(&Server::get().postgres.url(&self.name));
         let (services, _) =
@@ -239,10 +243,33 @@ fn template_name() -> String {
     format!("template_{:016x}", hasher.finish())
 }
 
+/// By the defaults; a secret cannot be kept.
+pub fn guests() -> GuestSettings {
+    let settings = Settings::parse(None).unwrap();
+    GuestSettings {
+        kv: settings.kv,
+        outgoing: settings.outgoing,
+        secrets: SecretSettings {
+            key: None,
+            key_file: None,
+            kept_in: None,
+            max_value_bytes: settings.secrets.max_value_bytes,
+            max_per_plugin: settings.secrets.max_per_plugin,
+        },
+    }
+}
+
 fn database(url: &str) -> Db {
     Db::new(
         url,
-        &PoolLimits { connections: 8, connections_per_org: 8, acquire: LIMIT, statement: LIMIT },
+        &PoolLimits {
+            connections: 8,
+            connections_per_org: 8,
+            connections_for_plugins: 4,
+            connections_for_plugins_per_org: 4,
+            acquire: LIMIT,
+            statement: LIMIT,
+        },
     )
     .unwrap()
 }
