@@ -2,8 +2,11 @@
 
 mod batch;
 mod deleting;
+mod directory;
+mod kv;
 mod positions;
 mod pruning;
+mod secrets;
 mod stress;
 mod support;
 mod visibility;
