@@ -33,8 +33,10 @@ check: ## Formatting, lints, and what the dependencies may be
 	cargo deny check bans licenses sources
 
 .PHONY: guests
-guests: ## Build the sample plugins, and run their own tests
+guests: ## Build the sample plugins and the tests' guests, and run the plugins' own tests
+	@host/tools/requirements.sh test
 	plugins/build.sh
+	host/tools/runtime-guests.sh $(CACHE)/guest-tools
 	cd plugins/word-filter && cargo test
 
 .PHONY: unit

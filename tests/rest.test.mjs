@@ -244,6 +244,9 @@ describe('An org’s settings', () => {
       httpAttachments: false,
       origins: [],
       syncDays: 30,
+      adminReads: 'held-and-flagged',
+      reviewDays: 30,
+      auditDays: 365,
       limits: {
         sendBurst: 40,
         sendPerSecond: 20,
@@ -257,6 +260,8 @@ describe('An org’s settings', () => {
         socketsPerUser: 100,
         newPeersPerDay: 50,
         pendingSendsPerSocket: 64,
+        heldPerUser: 50,
+        heldPerOrg: 10_000,
       },
     });
     assert.deepEqual(patched.body.settings, { ...settings, presence: 'peers' });

@@ -48,7 +48,16 @@ pub enum Event {
         /// The org asks for `notification` on every message.
         notify: bool,
     },
+    /// A held message was released: its sender has it, for its recipient it is new.
+    MessageReleased {
+        exchange: Exchange,
+        recipient_prev_seq: i64,
+        /// The org asks for `notification` on every message.
+        notify: bool,
+    },
     MessageUpdated(Exchange),
+    /// An edit began to wait for a review, or was refused: for its sender alone to know.
+    PendingEdit(Exchange),
     MessageDeleted {
         org_id: OrgId,
         to: UserId,

@@ -24,6 +24,7 @@ pub struct Settings {
     pub sockets: Sockets,
     pub tokens: Tokens,
     pub presence: Presence,
+    pub review: Review,
     pub plugins: Plugins,
     pub kv: KvLimits,
     pub outgoing: Outgoing,
@@ -135,6 +136,18 @@ pub struct Presence {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Review {
+    #[serde(rename = "interval_ms", deserialize_with = "millis")]
+    pub interval: Duration,
+    #[serde(rename = "ask_again_ms", deserialize_with = "millis")]
+    pub ask_again: Duration,
+    #[serde(rename = "ask_again_most_ms", deserialize_with = "millis")]
+    pub ask_again_most: Duration,
+    pub refusals_queue: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Plugins {
     pub max_upload_bytes: usize,
     #[serde(rename = "call_ms", deserialize_with = "millis")]
@@ -148,6 +161,18 @@ pub struct Plugins {
     pub handed_over_bytes: usize,
     pub log_lines: usize,
     pub log_line_bytes: usize,
+    pub log_kept_lines: usize,
+    pub log_kept_bytes: usize,
+    pub host_calls: u32,
+    pub breaker_senders: usize,
+    pub rollback_senders: usize,
+    #[serde(rename = "breaker_window_ms", deserialize_with = "millis")]
+    pub breaker_window: Duration,
+    pub breaker_percent: u64,
+    #[serde(rename = "breaker_pause_ms", deserialize_with = "millis")]
+    pub breaker_pause: Duration,
+    #[serde(rename = "breaker_max_pause_ms", deserialize_with = "millis")]
+    pub breaker_max_pause: Duration,
     pub instances: u32,
     pub instances_per_org: usize,
     #[serde(rename = "wait_ms", deserialize_with = "millis")]

@@ -7,8 +7,8 @@ use crate::{
     auth::{JwksSettings, VerifierSettings},
     db::PoolLimits,
     http::HttpSettings,
-    plugin::Limits,
-    service::{GuestSettings, SecretSettings, ServiceSettings, WriterLimits},
+    plugin::{BreakerLimits, Limits},
+    service::{GuestSettings, ReviewSettings, SecretSettings, ServiceSettings, WriterLimits},
     settings::Settings,
     socket::SocketSettings,
 };
@@ -27,7 +27,14 @@ pub(super) fn pool(settings: &Settings) -> PoolLimits {
 
 pub(super) fn services(settings: &Settings, secrets: &Secrets) -> ServiceSettings {
     let tokens = &settings.tokens;
+    let review = &settings.review;
     ServiceSettings {
+        review: ReviewSettings {
+            interval: review.interval,
+            ask_again: review.ask_again,
+            ask_again_most: review.ask_again_most,
+            refusals_queue: review.refusals_queue,
+        },
         org_defaults: settings.org.clone(),
         verifier: VerifierSettings {
             exp_leeway: Duration::ZERO,
@@ -93,6 +100,17 @@ pub(super) fn plugins(settings: &Settings) -> Limits {
         handed_over_bytes: plugins.handed_over_bytes,
         log_lines: plugins.log_lines,
         log_line_bytes: plugins.log_line_bytes,
+        log_kept_lines: plugins.log_kept_lines,
+        log_kept_bytes: plugins.log_kept_bytes,
+        host_calls: plugins.host_calls,
+        breaker: BreakerLimits {
+            senders: plugins.breaker_senders.max(1),
+            rollback_senders: plugins.rollback_senders.max(1),
+            window: plugins.breaker_window,
+            percent: plugins.breaker_percent,
+            pause: plugins.breaker_pause,
+            max_pause: plugins.breaker_max_pause.max(plugins.breaker_pause),
+        },
         instances: plugins.instances,
         instances_per_org: plugins.instances_per_org,
         wait_for_instance: plugins.wait,

@@ -13,8 +13,10 @@ const LAST_SECOND: i64 = 253_402_300_799;
 const MAX_IDENTITY_BYTES: usize = 512;
 const MAX_NAME_CHARS: usize = 200;
 const MAX_PICTURE_BYTES: usize = 2048;
-/// Of `zoneinfo` and `locale`.
+/// Of `zoneinfo`, `locale` and each of `roles`.
 const MAX_TAG_BYTES: usize = 64;
+/// How many of `roles` are kept.
+const MAX_ROLES: usize = 32;
 
 /// What a verified token says of its bearer.
 #[derive(Clone, Debug)]
@@ -32,6 +34,9 @@ pub struct Claims {
     /// `roles` holds `admin`. Counts only together with the key's `may_admin`:
     /// [`Verified::is_admin`](super::Verified::is_admin).
     pub roles_admin: bool,
+    /// All that `roles` holds: at most 32 of at most 64 bytes, no control characters; what
+    /// breaks that is left out.
+    pub roles: Vec<String>,
     /// At most 200 characters, no control characters; what breaks that is left out.
     pub name: Option<String>,
     /// An http or https address of at most 2048 bytes; anything else is left out.
@@ -96,6 +101,7 @@ impl RawClaims {
             org: org(self.org_id)?,
             kind: kind(self.kind.as_ref())?,
             roles_admin: holds_admin(self.roles.as_ref())?,
+            roles: roles(self.roles),
             name: name(self.name),
             picture: picture(self.picture),
             zoneinfo: tag(self.zoneinfo),
@@ -203,6 +209,14 @@ fn holds_admin(claim: Option<&Value>) -> Result<bool> {
         Some(Value::Array(_) | Value::String(_)) => Ok(names(claim, "admin")),
         Some(_) => Err(refusal),
     }
+}
+
+fn roles(claim: Option<Value>) -> Vec<String> {
+    let all = match claim {
+        Some(Value::Array(all)) => all,
+        one => one.into_iter().collect(),
+    };
+    all.into_iter().filter_map(|role| tag(Some(role))).take(MAX_ROLES).collect()
 }
 
 fn name(claim: Option<Value>) -> Option<String> {

@@ -1,11 +1,16 @@
 //! The writer's batch: whatever waits, stored in one statement, each row with its own org.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use time::OffsetDateTime;
 
-use super::{Db, DbError};
-use crate::domain::{ClientId, Draft, MessageId, OrgId, ThreadId, UserId};
+use sqlx::{Connection, PgConnection};
+
+use super::{
+    Db, DbError,
+    held::{self, NewHold},
+};
+use crate::domain::{ClientId, Decision, Draft, MessageId, OrgId, ThreadId, UserId};
 
 /// A draft on its way into the database, under the id that it will have.
 #[derive(Clone, Debug)]
@@ -13,12 +18,37 @@ pub struct NewMessage {
     pub org_id: OrgId,
     pub id: MessageId,
     pub draft: Draft,
+    pub fate: Fate,
+    /// How plugins decided; `None` where none was asked.
+    pub decision: Option<Decision>,
+}
+
+/// What becomes of a message as it is stored.
+#[derive(Clone, Debug)]
+pub enum Fate {
+    Sent,
+    /// It takes its place in the thread for its sender's eyes alone.
+    Shadowed,
+    /// It has no place yet, and only its sender knows of it.
+    Held(Box<NewHold>),
+}
+
+impl Fate {
+    /// As the statement below reads it.
+    fn code(&self) -> i16 {
+        match self {
+            Self::Sent => 0,
+            Self::Shadowed => 1,
+            Self::Held(_) => 2,
+        }
+    }
 }
 
 /// Where a draft came to stand.
 #[derive(Clone, Copy, Debug)]
 pub struct Placed {
-    pub seq: i64,
+    /// `None` while it is held.
+    pub seq: Option<i64>,
     pub created_at: OffsetDateTime,
     /// The highest seq that each side had been given in the thread before.
     pub sender_prev_seq: i64,
@@ -30,7 +60,7 @@ struct SideRow {
     ord: i64,
     /// This is the sender's side.
     wrote: bool,
-    seq: i64,
+    seq: Option<i64>,
     /// What this side had been given in the thread before the batch.
     former_given_seq: i64,
     created_at: OffsetDateTime,
@@ -51,12 +81,14 @@ struct Columns<'a> {
     attachments: Vec<String>,
     metadata: Vec<String>,
     reply_tos: Vec<Option<MessageId>>,
+    fates: Vec<i16>,
+    decisions: Vec<Option<String>>,
 }
 
 impl<'a> Columns<'a> {
     fn of(batch: &'a [NewMessage]) -> Self {
         let mut columns = Self::default();
-        for NewMessage { org_id, id, draft } in batch {
+        for NewMessage { org_id, id, draft, fate, decision } in batch {
             columns.org_ids.push(*org_id);
             columns.ids.push(*id);
             columns.thread_ids.push(draft.thread_id());
@@ -69,6 +101,8 @@ impl<'a> Columns<'a> {
             columns.attachments.push(json_text(&draft.body.attachments));
             columns.metadata.push(json_text(&draft.body.metadata));
             columns.reply_tos.push(draft.reply_to);
+            columns.fates.push(fate.code());
+            columns.decisions.push(decision.as_ref().map(json_text));
         }
         columns
     }
@@ -87,20 +121,48 @@ fn json_text(value: &impl serde::Serialize) -> String {
 /// transactions of `reading` and `messages` from locking each other out.
 ///
 /// At most one row of a batch may carry a given (org, sender, client id).
-#[expect(clippy::too_many_lines, reason = "one statement, read in one go")]
 pub async fn insert(db: &Db, batch: &[NewMessage]) -> Result<Vec<Option<Placed>>, DbError> {
+    let mut conn = db.batches.acquire().await?;
+    if !batch.iter().any(|row| matches!(row.fate, Fate::Held(_))) {
+        return Ok(place(batch, &insert_messages(&mut conn, batch).await?));
+    }
+    // Boxed, so that batches which hold nothing do not carry it along.
+    Box::pin(insert_with_holds(&mut conn, batch)).await
+}
+
+async fn insert_with_holds(
+    conn: &mut PgConnection,
+    batch: &[NewMessage],
+) -> Result<Vec<Option<Placed>>, DbError> {
+    let mut tx = conn.begin().await?;
+    let placed = place(batch, &insert_messages(&mut tx, batch).await?);
+    let stored = batch.iter().zip(&placed).filter(|(_, placed)| placed.is_some());
+    held::insert_batch(&mut tx, stored.map(|(row, _)| row)).await?;
+    tx.commit().await?;
+    Ok(placed)
+}
+
+/// Of each thread only what is not held moves its `seq` on; what is shadowed or held has no
+/// side but its sender's.
+#[expect(clippy::too_many_lines, reason = "one statement, read in one go")]
+async fn insert_messages(
+    conn: &mut PgConnection,
+    batch: &[NewMessage],
+) -> Result<Vec<SideRow>, DbError> {
     let columns = Columns::of(batch);
-    let rows = sqlx::query_as!(
+    sqlx::query_as!(
         SideRow,
         r#"
         with fresh as materialized (
             select *
             from unnest(
                 $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[],
-                $7::bytea[], $8::text[], $9::text[], $10::text[], $11::text[], $12::uuid[]
+                $7::bytea[], $8::text[], $9::text[], $10::text[], $11::text[], $12::uuid[],
+                $13::smallint[], $14::text[]
             ) with ordinality as draft (
                 org_id, id, thread_id, sender_id, recipient_id, client_id,
-                request_hash, content, content_type, attachments, metadata, reply_to, ord
+                request_hash, content, content_type, attachments, metadata, reply_to,
+                fate, decision, ord
             )
             where client_id is null or not exists (
                 select
@@ -112,7 +174,7 @@ pub async fn insert(db: &Db, batch: &[NewMessage]) -> Result<Vec<Option<Placed>>
         ),
         thread as (
             insert into threads (org_id, id, last_seq)
-            select org_id, thread_id, count(*)
+            select org_id, thread_id, count(*) filter (where fate <> 2)
             from fresh
             group by org_id, thread_id
             order by org_id, thread_id
@@ -123,9 +185,11 @@ pub async fn insert(db: &Db, batch: &[NewMessage]) -> Result<Vec<Option<Placed>>
         placed as materialized (
             select
                 fresh.*,
-                thread.last_seq + 1 - row_number() over (
-                    partition by fresh.org_id, fresh.thread_id order by fresh.ord desc
-                ) as seq
+                case when fate <> 2 then
+                    thread.last_seq + 1 - count(*) filter (where fate <> 2) over (
+                        partition by fresh.org_id, fresh.thread_id order by fresh.ord desc
+                    )
+                end as seq
             from fresh
             join thread on thread.org_id = fresh.org_id and thread.id = fresh.thread_id
         ),
@@ -136,13 +200,14 @@ pub async fn insert(db: &Db, batch: &[NewMessage]) -> Result<Vec<Option<Placed>>
             union all
             select org_id, thread_id, ord, id, seq, recipient_id, sender_id, 1, false
             from placed
+            where fate = 0
         ),
         thread_state as (
             insert into thread_states
                 (org_id, user_id, thread_id, peer_id, given_seq, unread_count,
                  last_message_id, active_id, opened)
             select
-                org_id, user_id, thread_id, peer_id, max(seq), sum(unread),
+                org_id, user_id, thread_id, peer_id, coalesce(max(seq), 0), sum(unread),
                 (array_agg(id order by ord desc))[1],
                 (array_agg(id order by ord desc))[1],
                 (array_agg(wrote order by ord desc))[count(*)]
@@ -151,7 +216,7 @@ pub async fn insert(db: &Db, batch: &[NewMessage]) -> Result<Vec<Option<Placed>>
             order by org_id, user_id, thread_id
             on conflict (org_id, user_id, thread_id) do update set
                 former_given_seq = thread_states.given_seq,
-                given_seq = excluded.given_seq,
+                given_seq = greatest(thread_states.given_seq, excluded.given_seq),
                 unread_count = thread_states.unread_count + excluded.unread_count,
                 last_message_id = excluded.last_message_id,
                 active_id = excluded.active_id
@@ -187,21 +252,24 @@ pub async fn insert(db: &Db, batch: &[NewMessage]) -> Result<Vec<Option<Placed>>
             insert into notifications (org_id, user_id, id)
             select org_id, recipient_id, id
             from placed
+            where fate = 0
         ),
         stored as (
             insert into messages
                 (org_id, id, thread_id, seq, sender_id, recipient_id, client_id, request_hash,
-                 content, content_type, attachments, metadata, reply_to, created_at)
+                 content, content_type, attachments, metadata, reply_to, created_at,
+                 state, shadowed, decision)
             select
                 org_id, id, thread_id, seq, sender_id, recipient_id, client_id, request_hash,
                 content, content_type, attachments::jsonb, metadata::jsonb, reply_to,
-                date_trunc('milliseconds', now())
+                date_trunc('milliseconds', now()),
+                case when fate = 2 then 'held' else 'sent' end, fate = 1, decision::jsonb
             from placed
         )
         select
             side.ord as "ord!",
             side.wrote as "wrote!",
-            side.seq as "seq!",
+            side.seq,
             thread_state.former_given_seq,
             date_trunc('milliseconds', now()) as "created_at!"
         from side
@@ -220,23 +288,24 @@ pub async fn insert(db: &Db, batch: &[NewMessage]) -> Result<Vec<Option<Placed>>
         &columns.attachments,
         &columns.metadata,
         &columns.reply_tos as &[Option<MessageId>],
+        &columns.fates,
+        &columns.decisions as &[Option<String>],
     )
-    .fetch_all(&db.batches)
-    .await?;
-
-    Ok(place(batch, &rows))
+    .fetch_all(conn)
+    .await
 }
 
 /// Puts the two sides of each stored draft together; `rows` come in the batch's order.
 fn place(batch: &[NewMessage], rows: &[SideRow]) -> Vec<Option<Placed>> {
     let mut placed: Vec<Option<Placed>> = vec![None; batch.len()];
-    // In a batch each message but a thread's first follows on the one before it.
-    let mut led = HashSet::new();
+    // What each side of a thread holds, as the batch goes on.
+    let mut given: HashMap<_, i64> = HashMap::new();
     for row in rows {
         let index = usize::try_from(row.ord - 1).expect("ordinality counts from one");
         let NewMessage { org_id, draft, .. } = &batch[index];
-        let leads = led.insert((*org_id, draft.thread_id(), row.wrote));
-        let prev_seq = if leads { row.former_given_seq } else { row.seq - 1 };
+        let user = if row.wrote { draft.sender_id } else { draft.recipient_id };
+        let given = given.entry((*org_id, draft.thread_id(), user)).or_insert(row.former_given_seq);
+        let prev_seq = std::mem::replace(given, row.seq.unwrap_or(*given));
         let place = placed[index].get_or_insert(Placed {
             seq: row.seq,
             created_at: row.created_at,

@@ -3,28 +3,32 @@ use time::OffsetDateTime;
 
 use super::{DbError, OrgConn};
 use crate::domain::{
-    Attachment, Body, ContentType, Message, MessageId, MessageState, Metadata, ThreadId, UserId,
+    Attachment, Body, ContentType, Decision, Message, MessageId, MessageState, Metadata, ThreadId,
+    UserId,
 };
 
-struct MessageRow {
-    id: MessageId,
-    thread_id: ThreadId,
-    seq: Option<i64>,
-    sender_id: UserId,
-    recipient_id: UserId,
-    client_id: Option<String>,
-    content: String,
-    content_type: String,
-    attachments: Column<Vec<Attachment>>,
-    metadata: Column<Metadata>,
-    reply_to: Option<MessageId>,
-    state: String,
-    hidden_for_sender: bool,
-    hidden_for_recipient: bool,
-    created_at: OffsetDateTime,
-    edited_at: Option<OffsetDateTime>,
-    deleted_at: Option<OffsetDateTime>,
-    read_at: Option<OffsetDateTime>,
+pub(super) struct MessageRow {
+    pub(super) id: MessageId,
+    pub(super) thread_id: ThreadId,
+    pub(super) seq: Option<i64>,
+    pub(super) sender_id: UserId,
+    pub(super) recipient_id: UserId,
+    pub(super) client_id: Option<String>,
+    pub(super) content: String,
+    pub(super) content_type: String,
+    pub(super) attachments: Column<Vec<Attachment>>,
+    pub(super) metadata: Column<Metadata>,
+    pub(super) reply_to: Option<MessageId>,
+    pub(super) state: String,
+    pub(super) shadowed: bool,
+    pub(super) refused_reason: Option<String>,
+    pub(super) pending_revision: Option<i32>,
+    pub(super) hidden_for_sender: bool,
+    pub(super) hidden_for_recipient: bool,
+    pub(super) created_at: OffsetDateTime,
+    pub(super) edited_at: Option<OffsetDateTime>,
+    pub(super) deleted_at: Option<OffsetDateTime>,
+    pub(super) read_at: Option<OffsetDateTime>,
 }
 
 impl From<MessageRow> for Message {
@@ -46,6 +50,9 @@ impl From<MessageRow> for Message {
             reply_to: row.reply_to,
             seq: row.seq,
             state: MessageState::stored(&row.state),
+            shadowed: row.shadowed,
+            refused_reason: row.refused_reason,
+            pending_revision: row.pending_revision,
             created_at: row.created_at,
             edited_at: row.edited_at,
             deleted_at: row.deleted_at,
@@ -57,7 +64,7 @@ impl From<MessageRow> for Message {
 }
 
 /// Messages as one reader may see them: `$1` is the org, `$2` the reader. A `reply_to`
-/// that the reader cannot see is null.
+/// that the reader cannot see is null, and so is another's pending edit.
 macro_rules! select_visible {
     ($content:literal, $rest:literal, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
@@ -73,7 +80,9 @@ macro_rules! select_visible {
                     select from messages as reply
                     where reply.org_id = $1 and reply.id = message.reply_to and visible($2, reply)
                 ) then reply_to end as "reply_to: MessageId",
-                state, hidden_for_sender, hidden_for_recipient,
+                state, shadowed, refused_reason,
+                case when sender_id = $2 then pending_revision end as "pending_revision?",
+                hidden_for_sender, hidden_for_recipient,
                 created_at, edited_at, deleted_at, read_at,
             "# + $content + r#" as "content!"
             from messages as message
@@ -84,9 +93,11 @@ macro_rules! select_visible {
     };
 }
 
-/// A message of a sender's, whatever anybody may see of it.
-macro_rules! select_sent {
-    ($lock:literal, $conn:ident, $sender:ident, $id:ident) => {
+pub(super) use select_visible;
+
+/// Messages whatever anybody may see of them: `$1` is the org.
+macro_rules! select_any {
+    ($rest:literal, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
             MessageRow,
             r#"
@@ -97,15 +108,13 @@ macro_rules! select_sent {
                 attachments as "attachments: Column<Vec<Attachment>>",
                 metadata as "metadata: Column<Metadata>",
                 reply_to as "reply_to: MessageId",
-                state, hidden_for_sender, hidden_for_recipient,
+                state, shadowed, refused_reason, pending_revision,
+                hidden_for_sender, hidden_for_recipient,
                 created_at, edited_at, deleted_at, read_at
             from messages
-            where org_id = $1 and sender_id = $2 and id = $3
-            "#
-                + $lock,
-            $conn.org_id as _,
-            $sender as _,
-            $id as _,
+            where org_id = $1
+            "# + $rest,
+            $($argument),+
         )
     };
 }
@@ -166,8 +175,31 @@ pub async fn lock_sent(
     sender: UserId,
     id: MessageId,
 ) -> Result<Option<Message>, DbError> {
-    let row = select_sent!("for update", conn, sender, id).fetch_optional(&mut *conn.conn).await?;
+    let row = select_any!(
+        "and sender_id = $2 and id = $3 for update",
+        conn.org_id as _,
+        sender as _,
+        id as _,
+    )
+    .fetch_optional(&mut *conn.conn)
+    .await?;
     Ok(row.map(Message::from))
+}
+
+/// Any message of the org, locked for a change.
+pub async fn lock_any(conn: &mut OrgConn<'_>, id: MessageId) -> Result<Option<Message>, DbError> {
+    let row = select_any!("and id = $2 for update", conn.org_id as _, id as _)
+        .fetch_optional(&mut *conn.conn)
+        .await?;
+    Ok(row.map(Message::from))
+}
+
+/// Any messages of the org, in no order, for those who review.
+pub async fn list_any(conn: &mut OrgConn<'_>, ids: &[MessageId]) -> Result<Vec<Message>, DbError> {
+    let rows = select_any!("and id = any($2)", conn.org_id as _, ids as &[MessageId])
+        .fetch_all(&mut *conn.conn)
+        .await?;
+    Ok(rows.into_iter().map(Message::from).collect())
 }
 
 /// What a sender already stored under a client id, and the hash of that request.
@@ -197,87 +229,27 @@ pub async fn load_sent(
     sender: UserId,
     id: MessageId,
 ) -> Result<Message, DbError> {
-    let row = select_sent!("", conn, sender, id).fetch_one(&mut *conn.conn).await?;
+    let row =
+        select_any!("and sender_id = $2 and id = $3", conn.org_id as _, sender as _, id as _,)
+            .fetch_one(&mut *conn.conn)
+            .await?;
     Ok(row.into())
 }
 
-/// Which part of a thread's history is wanted.
-#[derive(Clone, Copy, Debug)]
-pub enum Part {
-    /// The newest, the reader's held ones last.
-    Newest,
-    /// Those just below a place.
-    Before(i64),
-    /// Those just above a place.
-    After(i64),
-}
-
-/// Part of a thread, oldest first, at most `limit`.
-pub async fn list_thread(
-    conn: &mut OrgConn<'_>,
-    reader: UserId,
-    thread_id: ThreadId,
-    part: Part,
-    limit: i64,
-) -> Result<Vec<Message>, DbError> {
-    let rows = match part {
-        Part::Newest => {
-            select_visible!(
-                "content",
-                "and thread_id = $3 order by seq desc nulls first limit $4",
-                conn.org_id as _,
-                reader as _,
-                thread_id as _,
-                limit,
-            )
-            .fetch_all(&mut *conn.conn)
-            .await?
-        }
-        Part::Before(seq) => {
-            select_visible!(
-                "content",
-                "and thread_id = $3 and seq < $5 order by seq desc limit $4",
-                conn.org_id as _,
-                reader as _,
-                thread_id as _,
-                limit,
-                seq,
-            )
-            .fetch_all(&mut *conn.conn)
-            .await?
-        }
-        Part::After(seq) => {
-            select_visible!(
-                "content",
-                "and thread_id = $3 and seq > $5 order by seq limit $4",
-                conn.org_id as _,
-                reader as _,
-                thread_id as _,
-                limit,
-                seq,
-            )
-            .fetch_all(&mut *conn.conn)
-            .await?
-        }
-    };
-    let mut messages: Vec<Message> = rows.into_iter().map(Message::from).collect();
-    if !matches!(part, Part::After(_)) {
-        messages.reverse();
-    }
-    Ok(messages)
-}
-
-/// Replaces what an edit may change.
+/// Replaces what an edit may change, and what plugins noted about it; an edit that waited is
+/// over with that.
 pub async fn update_body(
     conn: &mut OrgConn<'_>,
     id: MessageId,
     body: &Body,
+    decision: Option<&Decision>,
 ) -> Result<OffsetDateTime, DbError> {
     sqlx::query_scalar!(
         r#"
         update messages
         set
             content = $3, attachments = $4, metadata = $5,
+            decision = $6, pending_revision = null,
             edited_at = date_trunc('milliseconds', clock_timestamp())
         where org_id = $1 and id = $2
         returning edited_at as "edited_at!"
@@ -287,6 +259,7 @@ pub async fn update_body(
         body.content,
         Column(&body.attachments) as _,
         Column(&body.metadata) as _,
+        decision.map(Column) as Option<Column<&Decision>>,
     )
     .fetch_one(&mut *conn.conn)
     .await
@@ -301,7 +274,7 @@ pub async fn update_deleted(
         r#"
         update messages
         set
-            content = '', attachments = '[]', metadata = '{}',
+            content = '', attachments = '[]', metadata = '{}', pending_revision = null,
             deleted_at = date_trunc('milliseconds', clock_timestamp())
         where org_id = $1 and id = $2
         returning deleted_at as "deleted_at!"
@@ -347,7 +320,7 @@ pub async fn is_party(
         select exists (
             select from messages as message
             where org_id = $1 and id = $3
-                and (sender_id = $2 or (recipient_id = $2 and state = 'sent'))
+                and (sender_id = $2 or (recipient_id = $2 and state = 'sent' and not shadowed))
         ) as "exists!"
         "#,
         conn.org_id as _,
@@ -356,28 +329,4 @@ pub async fn is_party(
     )
     .fetch_one(&mut *conn.conn)
     .await
-}
-
-/// The place of a message in a thread of the reader's, hidden or not.
-pub async fn find_seq(
-    conn: &mut OrgConn<'_>,
-    reader: UserId,
-    thread_id: ThreadId,
-    id: MessageId,
-) -> Result<Option<i64>, DbError> {
-    let seq = sqlx::query_scalar!(
-        r#"
-        select seq
-        from messages
-        where org_id = $1 and id = $4 and thread_id = $3
-            and (sender_id = $2 or (recipient_id = $2 and state = 'sent'))
-        "#,
-        conn.org_id as _,
-        reader as _,
-        thread_id as _,
-        id as _,
-    )
-    .fetch_optional(&mut *conn.conn)
-    .await?;
-    Ok(seq.flatten())
 }

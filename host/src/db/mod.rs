@@ -1,8 +1,13 @@
 //! All SQL. One file per table; each function is one statement or one small group of
 //! statements that only make sense together.
 
+pub mod audit;
 pub mod batch;
 pub mod changes;
+pub mod due;
+pub mod flags;
+pub mod held;
+pub mod history;
 pub mod keys;
 pub mod kv;
 pub mod messages;
@@ -11,7 +16,10 @@ pub mod notifications;
 pub mod orgs;
 pub mod plugins;
 pub mod reading;
+pub mod refusals;
+pub mod releases;
 pub mod secrets;
+pub mod senders;
 pub mod threads;
 pub mod users;
 
@@ -91,8 +99,8 @@ pub struct OrgTx {
 }
 
 impl Db {
-    /// One is in use, and one replaces it where it hangs.
-    const BATCH_CONNECTIONS: u32 = 2;
+    /// As many batches as the writer stores side by side, and one more where one hangs.
+    const BATCH_CONNECTIONS: u32 = 5;
     /// A connection that nobody has used for so long is tried first: Postgres may have been away.
     const TESTED_AFTER: Duration = Duration::from_millis(250);
 

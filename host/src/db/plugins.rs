@@ -5,18 +5,31 @@ use sqlx::types::Json as Column;
 use time::OffsetDateTime;
 
 use super::{DbError, OrgConn};
-use crate::domain::{OnFault, PluginId, UserId};
+use crate::domain::{OnFault, Phase, PluginId, UserId};
 
 /// A plugin's own settings: what its author named, as the admin filled it in.
 pub type Config = BTreeMap<String, String>;
 
+/// What a plugin may import beyond what all may: by name, with its parameters.
+pub type Grants = BTreeMap<String, Json>;
+
 /// A plugin as an org has installed it.
+#[derive(Clone, Debug)]
 pub struct PluginRow {
     pub id: PluginId,
     pub name: String,
     pub config: Config,
+    /// Counts the changes of `config`.
+    pub config_revision: i64,
+    pub phase: Phase,
+    pub position: i32,
+    pub grants: Grants,
     pub on_fault: OnFault,
+    pub auto_rollback: bool,
+    /// The version that decides.
     pub active_version: Option<Vec<u8>>,
+    /// The one that did before.
+    pub previous_version: Option<Vec<u8>>,
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
 }
@@ -30,52 +43,132 @@ pub struct VersionRow {
     pub created_at: OffsetDateTime,
 }
 
-/// A version that decides messages, with all that it takes to run it.
-pub struct ActiveRow {
-    pub id: PluginId,
-    pub name: String,
-    pub config: Column<Config>,
-    pub on_fault: String,
-    pub sha256: Vec<u8>,
-    pub created_at: OffsetDateTime,
+/// What an admin may set when a version is activated; `None` keeps what is set.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terms {
+    pub on_fault: Option<OnFault>,
+    pub auto_rollback: Option<bool>,
 }
 
-pub fn parse_on_fault(text: &str) -> OnFault {
-    // The column's check constraint admits nothing else.
-    if text == "allow" { OnFault::Allow } else { OnFault::Reject }
+// The check constraints of both columns admit nothing else.
+
+fn parse_on_fault(text: &str) -> OnFault {
+    match text {
+        "allow" => OnFault::Allow,
+        "reject" => OnFault::Reject,
+        _ => OnFault::Hold,
+    }
+}
+
+fn parse_phase(text: &str) -> Phase {
+    if text == "guard" { Phase::Guard } else { Phase::Transform }
 }
 
 fn on_fault_text(on_fault: OnFault) -> &'static str {
     match on_fault {
         OnFault::Allow => "allow",
         OnFault::Reject => "reject",
+        OnFault::Hold => "hold",
     }
 }
 
+fn phase_text(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Transform => "transform",
+        Phase::Guard => "guard",
+    }
+}
+
+/// The columns of a plugin, with what follows the org's condition.
+macro_rules! select_plugins {
+    ($rest:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            RawPlugin,
+            r#"
+            select
+                id as "id: PluginId", name, config as "config: Column<Config>", config_revision,
+                phase, position, grants as "grants: Column<Grants>", on_fault, auto_rollback,
+                active_version, previous_version, created_at, updated_at
+            from plugins
+            where org_id = $1 "#
+                + $rest,
+            $($argument),+
+        )
+    };
+}
+
+/// As the columns have it.
+struct RawPlugin {
+    id: PluginId,
+    name: String,
+    config: Column<Config>,
+    config_revision: i64,
+    phase: String,
+    position: i32,
+    grants: Column<Grants>,
+    on_fault: String,
+    auto_rollback: bool,
+    active_version: Option<Vec<u8>>,
+    previous_version: Option<Vec<u8>>,
+    created_at: OffsetDateTime,
+    updated_at: OffsetDateTime,
+}
+
+impl From<RawPlugin> for PluginRow {
+    fn from(raw: RawPlugin) -> Self {
+        Self {
+            id: raw.id,
+            name: raw.name,
+            config: raw.config.0,
+            config_revision: raw.config_revision,
+            phase: parse_phase(&raw.phase),
+            position: raw.position,
+            grants: raw.grants.0,
+            on_fault: parse_on_fault(&raw.on_fault),
+            auto_rollback: raw.auto_rollback,
+            active_version: raw.active_version,
+            previous_version: raw.previous_version,
+            created_at: raw.created_at,
+            updated_at: raw.updated_at,
+        }
+    }
+}
+
+/// In the order in which they are asked.
 pub async fn list(conn: &mut OrgConn<'_>) -> Result<Vec<PluginRow>, DbError> {
-    let rows = sqlx::query!(
+    let rows =
+        select_plugins!("order by phase = 'guard', position, created_at, id", conn.org_id as _,)
+            .fetch_all(&mut *conn.conn)
+            .await?;
+    Ok(rows.into_iter().map(PluginRow::from).collect())
+}
+
+/// One plugin, locked for a change.
+pub async fn lock(conn: &mut OrgConn<'_>, name: &str) -> Result<Option<PluginRow>, DbError> {
+    let row = select_plugins!("and name = $2 for update", conn.org_id as _, name)
+        .fetch_optional(&mut *conn.conn)
+        .await?;
+    Ok(row.map(PluginRow::from))
+}
+
+/// What the check of one version found.
+pub async fn find_report(
+    conn: &mut OrgConn<'_>,
+    plugin_id: PluginId,
+    sha256: &[u8],
+) -> Result<Option<Json>, DbError> {
+    sqlx::query_scalar!(
         r#"
-        select
-            id as "id: PluginId", name, config as "config: Column<Config>", on_fault,
-            active_version, created_at, updated_at
-        from plugins
-        where org_id = $1
-        order by created_at, id
+        select report
+        from plugin_versions
+        where org_id = $1 and plugin_id = $2 and sha256 = $3
         "#,
         conn.org_id as _,
+        plugin_id as _,
+        sha256,
     )
-    .fetch_all(&mut *conn.conn)
-    .await?;
-    let plugins = rows.into_iter().map(|row| PluginRow {
-        id: row.id,
-        name: row.name,
-        config: row.config.0,
-        on_fault: parse_on_fault(&row.on_fault),
-        active_version: row.active_version,
-        created_at: row.created_at,
-        updated_at: row.updated_at,
-    });
-    Ok(plugins.collect())
+    .fetch_optional(&mut *conn.conn)
+    .await
 }
 
 /// Every version of every plugin of the org, newest first.
@@ -96,12 +189,14 @@ pub async fn list_versions(conn: &mut OrgConn<'_>) -> Result<Vec<VersionRow>, Db
     .await
 }
 
-/// The plugin of that name, made where there is none, locked.
+/// The plugin of that name, locked; made where there is none, the last of its phase.
 pub async fn upsert(conn: &mut OrgConn<'_>, name: &str) -> Result<PluginId, DbError> {
     sqlx::query_scalar!(
         r#"
-        insert into plugins (org_id, id, name)
-        values ($1, $2, $3)
+        insert into plugins (org_id, id, name, position)
+        select $1, $2, $3, coalesce(max(position), 0) + 1
+        from plugins
+        where org_id = $1 and phase = 'transform' and position < 1000000
         on conflict on constraint plugins_name_key do update set updated_at = now()
         returning id as "id: PluginId"
         "#,
@@ -140,43 +235,119 @@ pub async fn insert_version(
     .await
 }
 
+/// Replaces a plugin's configuration, and counts that.
 pub async fn update_config(
     conn: &mut OrgConn<'_>,
-    name: &str,
+    id: PluginId,
     config: &Config,
-) -> Result<bool, DbError> {
-    let done = sqlx::query!(
+) -> Result<(), DbError> {
+    sqlx::query!(
         r#"
         update plugins
-        set config = $3, updated_at = now()
-        where org_id = $1 and name = $2
+        set config = $3, config_revision = config_revision + 1, updated_at = now()
+        where org_id = $1 and id = $2
         "#,
         conn.org_id as _,
-        name,
+        id as _,
         Column(config) as _,
     )
     .execute(&mut *conn.conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
 }
 
-/// Makes a version the one that decides, or none; keeps the fault policy where none is given.
+pub async fn update_order(
+    conn: &mut OrgConn<'_>,
+    id: PluginId,
+    phase: Phase,
+    position: i32,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        r#"
+        update plugins
+        set phase = $3, position = $4, updated_at = now()
+        where org_id = $1 and id = $2
+        "#,
+        conn.org_id as _,
+        id as _,
+        phase_text(phase),
+        position,
+    )
+    .execute(&mut *conn.conn)
+    .await?;
+    Ok(())
+}
+
+pub async fn update_grants(
+    conn: &mut OrgConn<'_>,
+    id: PluginId,
+    grants: &Grants,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        r#"
+        update plugins
+        set grants = $3, updated_at = now()
+        where org_id = $1 and id = $2
+        "#,
+        conn.org_id as _,
+        id as _,
+        Column(grants) as _,
+    )
+    .execute(&mut *conn.conn)
+    .await?;
+    Ok(())
+}
+
+/// Makes a version the one that decides, or none. The one that did is remembered.
 pub async fn update_active(
     conn: &mut OrgConn<'_>,
-    name: &str,
+    id: PluginId,
     version: Option<&[u8]>,
-    on_fault: Option<OnFault>,
+    terms: Terms,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        r#"
+        update plugins
+        set
+            active_version = $3,
+            previous_version = case
+                when active_version is distinct from $3 then coalesce(active_version, previous_version)
+                else previous_version
+            end,
+            on_fault = coalesce($4, on_fault),
+            auto_rollback = coalesce($5, auto_rollback),
+            updated_at = now()
+        where org_id = $1 and id = $2
+        "#,
+        conn.org_id as _,
+        id as _,
+        version,
+        terms.on_fault.map(on_fault_text),
+        terms.auto_rollback,
+    )
+    .execute(&mut *conn.conn)
+    .await?;
+    Ok(())
+}
+
+/// Goes back to the previous version where an admin chose that and `failing` still decides;
+/// whether it did. There is no way forth again: what failed is not gone back to by itself.
+pub async fn update_rolled_back(
+    conn: &mut OrgConn<'_>,
+    id: PluginId,
+    failing: &[u8],
 ) -> Result<bool, DbError> {
     let done = sqlx::query!(
         r#"
         update plugins
-        set active_version = $3, on_fault = coalesce($4, on_fault), updated_at = now()
-        where org_id = $1 and name = $2
+        set active_version = previous_version, previous_version = null, updated_at = now()
+        where
+            org_id = $1 and id = $2 and active_version = $3
+            and auto_rollback and previous_version is not null
         "#,
         conn.org_id as _,
-        name,
-        version,
-        on_fault.map(on_fault_text),
+        id as _,
+        failing,
     )
     .execute(&mut *conn.conn)
     .await?;
@@ -192,24 +363,6 @@ pub async fn delete(conn: &mut OrgConn<'_>, name: &str) -> Result<bool, DbError>
     .execute(&mut *conn.conn)
     .await?;
     Ok(done.rows_affected() == 1)
-}
-
-/// The versions that decide, in the order in which they are asked.
-pub async fn list_active(conn: &mut OrgConn<'_>) -> Result<Vec<ActiveRow>, DbError> {
-    sqlx::query_as!(
-        ActiveRow,
-        r#"
-        select
-            id as "id: PluginId", name, config as "config: Column<Config>", on_fault,
-            active_version as "sha256!", created_at
-        from plugins
-        where org_id = $1 and active_version is not null
-        order by created_at, id
-        "#,
-        conn.org_id as _,
-    )
-    .fetch_all(&mut *conn.conn)
-    .await
 }
 
 /// The bytes of one version.

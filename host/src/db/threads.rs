@@ -89,6 +89,25 @@ pub async fn list_opened_since(
     .await
 }
 
+/// Everyone who has this person in their list: not who was only written to unseen.
+pub async fn list_knowing(conn: &mut OrgConn<'_>, user: UserId) -> Result<Vec<UserId>, DbError> {
+    sqlx::query_scalar!(
+        r#"
+        select own.peer_id as "peer_id: UserId"
+        from thread_states as own
+        join thread_states as theirs
+            on theirs.org_id = own.org_id
+            and theirs.user_id = own.peer_id
+            and theirs.thread_id = own.thread_id
+        where own.org_id = $1 and own.user_id = $2
+        "#,
+        conn.org_id as _,
+        user as _,
+    )
+    .fetch_all(&mut *conn.conn)
+    .await
+}
+
 /// Everyone with whom this person has a thread.
 pub async fn list_peers(conn: &mut OrgConn<'_>, user: UserId) -> Result<Vec<UserId>, DbError> {
     sqlx::query_scalar!(
@@ -155,7 +174,9 @@ pub async fn forget_message(
                     and message.thread_id = $3
                     and visible($2, message)
                     and message.deleted_at is null
-                order by message.seq desc nulls last
+                    -- What was refused is no news any more.
+                    and message.state <> 'refused'
+                order by message.seq desc nulls first, message.id desc
                 limit 1
             ) else last_message_id end
         where org_id = $1 and user_id = $2 and thread_id = $3

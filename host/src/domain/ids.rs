@@ -69,6 +69,10 @@ pub struct Installed {
 }
 
 id!(
+    /// An entry of the review queue, the refusals or the audit log; later ones sort later.
+    EntryId
+);
+id!(
     /// Two people's thread: derived from the pair, so that nobody has to look it up.
     ThreadId
 );

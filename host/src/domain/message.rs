@@ -169,6 +169,12 @@ pub struct Message {
     /// The place in the thread; `None` while held.
     pub seq: Option<i64>,
     pub state: MessageState,
+    /// Sent as its sender sees it; for everybody else it does not exist.
+    pub shadowed: bool,
+    /// Why it was refused after a review.
+    pub refused_reason: Option<String>,
+    /// An edit that waits for a review; only its sender may know.
+    pub pending_revision: Option<i32>,
     pub created_at: OffsetDateTime,
     pub edited_at: Option<OffsetDateTime>,
     pub deleted_at: Option<OffsetDateTime>,
@@ -183,7 +189,8 @@ impl Message {
         (reader == self.sender_id && !self.hidden_for_sender)
             || (reader == self.recipient_id
                 && !self.hidden_for_recipient
-                && self.state == MessageState::Sent)
+                && self.state == MessageState::Sent
+                && !self.shadowed)
     }
 
     /// The other person, from one side's view.

@@ -9,6 +9,7 @@ mod kv;
 mod message;
 mod org;
 mod outgoing;
+mod review;
 mod staged_writes;
 mod sync;
 mod user;
@@ -17,23 +18,25 @@ mod verdict;
 pub use address::{InvalidNetwork, Network, is_public};
 pub use body::{BodyLimits, InvalidField};
 pub use host_pattern::{HostPattern, InvalidHost};
-pub use ids::{Installed, KeyId, MessageId, OrgId, PluginId, ThreadId, UserId};
+pub use ids::{EntryId, Installed, KeyId, MessageId, OrgId, PluginId, ThreadId, UserId};
 pub use key::{Algorithm, Fingerprint, KeyKind, OrgKey, UnknownAlgorithm};
 pub use kv::{KvEntry, KvError, KvKey, KvLimits, KvLook, KvUsage, KvWrite};
 pub use message::{
     Attachment, Body, ClientId, ContentType, DeleteScope, Draft, Message, MessageState, Metadata,
 };
 pub use org::{
-    InvalidSlug, NotificationEvents, Org, OrgLimits, OrgSettings, OrgSlug, PresenceScope,
-    Recipients,
+    AdminReads, InvalidSlug, NotificationEvents, Org, OrgLimits, OrgSettings, OrgSlug,
+    PresenceScope, Recipients,
 };
 pub use outgoing::{
     HeaderText, OutgoingError, OutgoingMethod, OutgoingRequest, OutgoingResponse, RequestsLeft,
     Secret,
 };
+pub use review::{Held, HoldState, PendingBody};
 pub use staged_writes::StagedWrites;
 pub use sync::{Change, ChangeKind, Cursor};
 pub use user::{Caller, Email, InvalidEmail, Kind, User, UserProfile};
 pub use verdict::{
-    Hold, HoldCause, Judgement, Label, OnExpiry, OnFault, Outcome, Patch, Rejection, Severity, Step,
+    Decision, Hold, HoldCause, Judgement, Label, OnExpiry, OnFault, Outcome, Patch, Phase,
+    Rejection, Severity, Step,
 };

@@ -87,6 +87,18 @@ pub enum NotificationEvents {
     All,
 }
 
+/// Which messages an org's admins may read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdminReads {
+    /// None: they decide by labels and reasons alone.
+    None,
+    /// Those that wait for a review, and those that plugins put a label on.
+    #[default]
+    HeldAndFlagged,
+    All,
+}
+
 /// What an org may set. Absent fields take the server's `[org]` defaults
 /// (`host/duologue.toml`), which are the values of [`OrgSettings::default`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -105,6 +117,12 @@ pub struct OrgSettings {
     pub origins: Vec<String>,
     /// How long a `sync` cursor stays good, in days. Default 30.
     pub sync_days: u32,
+    /// Which messages admins may read; each reading is in the audit log.
+    pub admin_reads: AdminReads,
+    /// How long refusals and decided reviews are kept, in days. Default 30.
+    pub review_days: u32,
+    /// How long the audit log is kept, in days. Default 365.
+    pub audit_days: u32,
     pub limits: OrgLimits,
 }
 
@@ -119,6 +137,9 @@ impl Default for OrgSettings {
             http_attachments: false,
             origins: Vec::new(),
             sync_days: 30,
+            admin_reads: AdminReads::default(),
+            review_days: 30,
+            audit_days: 365,
             limits: OrgLimits::default(),
         }
     }
@@ -142,6 +163,11 @@ impl OrgSettings {
         }
         if !(1..=3650).contains(&self.sync_days) {
             return Err(InvalidField::new("syncDays", "must be 1 to 3650"));
+        }
+        for (field, days) in [("reviewDays", self.review_days), ("auditDays", self.audit_days)] {
+            if !(1..=3650).contains(&days) {
+                return Err(InvalidField::new(field, "must be 1 to 3650"));
+            }
         }
         if self.origins.len() > 100 {
             return Err(InvalidField::new("origins", "may be at most 100"));
@@ -184,6 +210,10 @@ pub struct OrgLimits {
     pub new_peers_per_day: u32,
     /// Sends of one socket that wait for their answer. Default 64.
     pub pending_sends_per_socket: u32,
+    /// Messages and edits that wait for a review: of one person, and of the org. Default 50
+    /// and 10,000.
+    pub held_per_user: u32,
+    pub held_per_org: u32,
     /// Requests of all the org's plugins together: at once, and how many come back a second.
     /// Default 40 and 20.
     pub outgoing_burst: u32,
@@ -205,6 +235,8 @@ impl Default for OrgLimits {
             sockets_per_user: 100,
             new_peers_per_day: 50,
             pending_sends_per_socket: 64,
+            held_per_user: 50,
+            held_per_org: 10_000,
             outgoing_burst: 40,
             outgoing_per_second: 20,
         }

@@ -101,6 +101,8 @@ pub struct Caller {
     pub kind: Kind,
     /// The token says `admin`, and its key may vouch for that.
     pub admin: bool,
+    /// What the token's claim `roles` holds, within bounds. `admin` in it proves nothing.
+    pub roles: Arc<[String]>,
     pub issued_at: OffsetDateTime,
     pub expires_at: OffsetDateTime,
 }

@@ -63,6 +63,24 @@ impl Judgement {
     pub fn unasked(body: Body) -> Self {
         Self { body, outcome: Outcome::Send, labels: Vec::new(), steps: Vec::new() }
     }
+
+    /// What is kept of it with the message; `None` where nobody was asked.
+    pub fn decision(&self) -> Option<Decision> {
+        let was_asked = !self.steps.is_empty() || !self.labels.is_empty();
+        was_asked.then(|| Decision { labels: self.labels.clone(), steps: self.steps.clone() })
+    }
+
+    /// The rejection comes of a plugin that gave no answer.
+    pub fn is_fault(&self) -> bool {
+        self.steps.last().is_some_and(|step| step.fault.is_some())
+    }
+}
+
+/// How plugins decided, for those who review. It holds nothing of what the message says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    pub labels: Vec<Label>,
+    pub steps: Vec<Step>,
 }
 
 /// What becomes of a draft. The later is the stricter.
@@ -74,6 +92,23 @@ pub enum Outcome {
     /// It waits for a review.
     Hold(Hold),
     Reject(Rejection),
+}
+
+impl Outcome {
+    /// Adds what another plugin wants: the stricter counts, and a hold remembers a shadow.
+    #[must_use]
+    pub fn tighten(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Reject(rejection), _) | (_, Self::Reject(rejection)) => Self::Reject(rejection),
+            (Self::Hold(first), Self::Hold(second)) => Self::Hold(first.merge(&second)),
+            (Self::Hold(hold), Self::Shadow) | (Self::Shadow, Self::Hold(hold)) => {
+                Self::Hold(Hold { shadow: true, ..hold })
+            }
+            (Self::Hold(hold), Self::Send) | (Self::Send, Self::Hold(hold)) => Self::Hold(hold),
+            (Self::Shadow, _) | (_, Self::Shadow) => Self::Shadow,
+            (Self::Send, Self::Send) => Self::Send,
+        }
+    }
 }
 
 /// Why and until when a message waits, unseen by its recipient.
@@ -90,6 +125,22 @@ pub struct Hold {
     /// How long the message waits; `None`: until somebody decides.
     pub ttl: Option<Duration>,
     pub on_expiry: OnExpiry,
+}
+
+impl Hold {
+    /// The first one's cause and reason, the longest wait, and a refusal before a release.
+    fn merge(self, second: &Self) -> Self {
+        let on_expiry = match (self.on_expiry, second.on_expiry) {
+            (OnExpiry::Release, OnExpiry::Release) => OnExpiry::Release,
+            _ => OnExpiry::Refuse,
+        };
+        Self {
+            shadow: self.shadow || second.shadow,
+            ttl: self.ttl.zip(second.ttl).map(|(first, second)| first.max(second)),
+            on_expiry,
+            ..self
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +189,8 @@ pub struct Step {
     pub plugin: String,
     /// SHA-256 of the component, in hex.
     pub version: String,
+    /// Counts the changes of its configuration.
+    pub config_revision: i64,
     /// `pass`, `modify`, `reject`, `hold`, `shadow`, or `fault`.
     pub verdict: String,
     /// Which fault, where it gave no answer.
@@ -162,6 +215,77 @@ pub enum OnFault {
     /// Carry on as if the plugin were not there.
     Allow,
     /// Refuse the message; the sender may retry.
-    #[default]
     Reject,
+    /// Keep the message, unseen by its recipient, until the plugin answers.
+    #[default]
+    Hold,
+}
+
+/// When a plugin is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// First: it may change the draft.
+    #[default]
+    Transform,
+    /// Last: it sees the final draft, and changes nothing.
+    Guard,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::discriminant;
+
+    use super::*;
+
+    fn hold(plugin: &str, ttl: Option<u64>, on_expiry: OnExpiry) -> Outcome {
+        Outcome::Hold(Hold {
+            cause: HoldCause::Verdict,
+            plugin: plugin.to_owned(),
+            version: String::new(),
+            reason: String::new(),
+            shadow: false,
+            ttl: ttl.map(Duration::from_secs),
+            on_expiry,
+        })
+    }
+
+    fn reject() -> Outcome {
+        let reason = "no".to_owned();
+        let rejection =
+            Rejection { reason, user_message: None, details: None, retry_after_ms: None };
+        Outcome::Reject(rejection)
+    }
+
+    #[test]
+    fn the_strictest_outcome_counts_in_either_order() {
+        let held = hold("a", None, OnExpiry::Refuse);
+        let rising = [Outcome::Send, Outcome::Shadow, held, reject()];
+        for (at, weaker) in rising.iter().enumerate() {
+            for stricter in &rising[at..] {
+                let one_way = weaker.clone().tighten(stricter.clone());
+                let the_other = stricter.clone().tighten(weaker.clone());
+                assert_eq!(discriminant(&one_way), discriminant(stricter));
+                assert_eq!(one_way, the_other);
+            }
+        }
+    }
+
+    #[test]
+    fn a_hold_remembers_a_shadow() {
+        let both = hold("a", None, OnExpiry::Refuse).tighten(Outcome::Shadow);
+
+        assert!(matches!(both, Outcome::Hold(hold) if hold.shadow));
+    }
+
+    #[test]
+    fn two_holds_are_the_first_ones_reason_and_the_longest_wait() {
+        let first = hold("a", Some(5), OnExpiry::Release);
+
+        let longer = first.clone().tighten(hold("b", Some(9), OnExpiry::Release));
+        assert_eq!(longer, hold("a", Some(9), OnExpiry::Release));
+
+        let endless = first.tighten(hold("b", None, OnExpiry::Refuse));
+        assert_eq!(endless, hold("a", None, OnExpiry::Refuse));
+    }
 }

@@ -29,7 +29,8 @@ pub(super) async fn change_settings(
     if change.get("limits").is_some() {
         return Err(Error::Forbidden("limits are the operator's to change".into()).into());
     }
-    let change = OrgChange { settings: Some(change), ..OrgChange::default() };
+    let change =
+        OrgChange { by: Some(caller.user.id), settings: Some(change), ..OrgChange::default() };
     let entry = http.services.operator.change_org(caller.org.slug.as_str(), &change).await?;
     Ok(Json(entry.org.settings))
 }

@@ -176,7 +176,7 @@ pub(super) async fn delete(
 }
 
 /// What is no id names no message.
-fn message_id(path: Result<Path<String>, PathRejection>) -> Answer<MessageId> {
+pub(super) fn message_id(path: Result<Path<String>, PathRejection>) -> Answer<MessageId> {
     let id = path.ok().and_then(|Path(text)| text.parse().ok());
     id.ok_or(ApiError(Error::NotFound(Cow::Borrowed("the message"))))
 }

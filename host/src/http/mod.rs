@@ -10,6 +10,7 @@ mod notifications;
 mod operator;
 mod page;
 mod plugins;
+mod review;
 mod secrets;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
@@ -96,8 +97,19 @@ fn admin_routes() -> Router<Http> {
         .route("/admin/plugins", get(plugins::list))
         .route("/admin/plugins/{name}", get(plugins::find).delete(plugins::remove))
         .route("/admin/plugins/{name}/config", put(plugins::configure))
+        .route("/admin/plugins/{name}/order", put(plugins::order))
+        .route("/admin/plugins/{name}/grants", put(plugins::grant))
+        .route("/admin/plugins/{name}/rollback", post(plugins::roll_back))
+        .route("/admin/plugins/{name}/log", get(plugins::log))
         .route("/admin/plugins/{name}/activate", post(plugins::activate))
         .route("/admin/plugins/{name}/disable", post(plugins::disable))
+        .route("/admin/held", get(review::held))
+        .route("/admin/held/{id}/release", post(review::release))
+        .route("/admin/held/{id}/refuse", post(review::refuse))
+        .route("/admin/flagged", get(review::flagged))
+        .route("/admin/messages/{id}/decision", get(review::decision))
+        .route("/admin/refusals", get(review::refusals))
+        .route("/admin/audit", get(review::audit))
         .route("/admin/plugins/{name}/secrets", get(secrets::list))
         .route("/admin/plugins/{name}/secrets/{secret}", put(secrets::set).delete(secrets::remove))
         .route("/admin/orgs", get(operator::list).post(operator::create))

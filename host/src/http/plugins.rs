@@ -1,13 +1,21 @@
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::{Query, State, rejection::QueryRejection},
+    http::StatusCode,
+};
 
 use super::{
     Http,
     body::{RawBody, Shaped},
     caller::Admin,
     error::ApiError,
+    messages::readable,
     page::Segment,
 };
-use crate::wire::{ActivateRequest, ConfigRequest, PluginView};
+use crate::service::LogPage;
+use crate::wire::{
+    ActivateRequest, ConfigRequest, GrantsRequest, LogQuery, OrderRequest, PluginView,
+};
 
 /// `GET /admin/plugins`
 pub(super) async fn list(
@@ -49,6 +57,47 @@ pub(super) async fn configure(
     Ok(Json(http.services.plugins.configure(&caller, &name, config).await?.into()))
 }
 
+/// `PUT /admin/plugins/:name/order`
+pub(super) async fn order(
+    State(http): State<Http>,
+    Admin(caller): Admin,
+    Segment(name): Segment,
+    Shaped(order): Shaped<OrderRequest>,
+) -> Result<Json<PluginView>, ApiError> {
+    let plugins = &http.services.plugins;
+    Ok(Json(plugins.order(&caller, &name, order.phase, order.position).await?.into()))
+}
+
+/// `PUT /admin/plugins/:name/grants`
+pub(super) async fn grant(
+    State(http): State<Http>,
+    Admin(caller): Admin,
+    Segment(name): Segment,
+    Shaped(grants): Shaped<GrantsRequest>,
+) -> Result<Json<PluginView>, ApiError> {
+    Ok(Json(http.services.plugins.grant(&caller, &name, grants).await?.into()))
+}
+
+/// `POST /admin/plugins/:name/rollback`
+pub(super) async fn roll_back(
+    State(http): State<Http>,
+    Admin(caller): Admin,
+    Segment(name): Segment,
+) -> Result<Json<PluginView>, ApiError> {
+    Ok(Json(http.services.plugins.roll_back(&caller, &name).await?.into()))
+}
+
+/// `GET /admin/plugins/:name/log`
+pub(super) async fn log(
+    State(http): State<Http>,
+    Admin(caller): Admin,
+    Segment(name): Segment,
+    query: Result<Query<LogQuery>, QueryRejection>,
+) -> Result<Json<LogPage>, ApiError> {
+    let after = readable(query)?.after()?;
+    Ok(Json(http.services.plugins.list_log(&caller, &name, after).await?))
+}
+
 /// `POST /admin/plugins/:name/activate`
 pub(super) async fn activate(
     State(http): State<Http>,
@@ -56,8 +105,8 @@ pub(super) async fn activate(
     Segment(name): Segment,
     Shaped(request): Shaped<ActivateRequest>,
 ) -> Result<Json<PluginView>, ApiError> {
-    let version = request.version.as_deref();
-    let plugin = http.services.plugins.activate(&caller, &name, version, request.on_fault).await?;
+    let (version, terms) = (request.version.as_deref(), request.terms());
+    let plugin = http.services.plugins.activate(&caller, &name, version, terms).await?;
     Ok(Json(plugin.into()))
 }
 

@@ -1,36 +1,155 @@
 //! From what a guest answers to what the server acts on. It is parsed like a client's request.
 
-use super::{Fault, bindings::types};
-use crate::domain::{Attachment, Body, BodyLimits, InvalidField, Patch, Rejection};
+use std::time::Duration;
 
-/// What a plugin decided about a draft.
+use super::{Fault, bindings::types};
+use crate::domain::{
+    Attachment, Body, BodyLimits, InvalidField, OnExpiry, Patch, Phase, Rejection, Severity,
+};
+
+/// What a plugin decided about a draft, and what it noted.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) struct Decision {
+    pub(super) verdict: Verdict,
+    pub(super) labels: Vec<Note>,
+    pub(super) explanation: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) enum Verdict {
     Pass,
     /// The body to go on with.
     Modify(Body),
     Reject(Rejection),
+    Hold(Wish),
+    Shadow,
+}
+
+/// A hold as a plugin wants it.
+#[derive(Debug)]
+pub(super) struct Wish {
+    pub(super) reason: String,
+    pub(super) ttl: Option<Duration>,
+    pub(super) on_expiry: OnExpiry,
+}
+
+/// A label as a plugin gives it.
+#[derive(Debug)]
+pub(super) struct Note {
+    pub(super) name: String,
+    pub(super) score: Option<f32>,
+    pub(super) severity: Severity,
+}
+
+/// What an answer is held to.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'a> {
+    /// The body that was asked about.
+    pub(super) body: &'a Body,
+    pub(super) limits: &'a BodyLimits,
+    pub(super) phase: Phase,
 }
 
 const MAX_CODE_BYTES: usize = 64;
 const MAX_USER_MESSAGE_CHARS: usize = 500;
 const MAX_DETAILS_BYTES: usize = 4 << 10;
+const MAX_HOLD_REASON_CHARS: usize = 500;
+const MAX_EXPLANATION_CHARS: usize = 1000;
+const MAX_LABELS: usize = 16;
+/// Thirty days.
+const MAX_TTL_SECONDS: u32 = 2_592_000;
 
-impl Answer {
+impl Decision {
     pub(super) fn parse(
-        answer: Result<types::Verdict, types::Failure>,
-        body: &Body,
-        limits: &BodyLimits,
+        answer: Result<types::Decision, types::Failure>,
+        rules: Rules<'_>,
     ) -> Result<Self, Fault> {
-        match answer {
-            Ok(types::Verdict::Pass) => Ok(Self::Pass),
-            Ok(types::Verdict::Modify(patch)) => {
-                let patched = Patch::from(patch).apply(body, limits);
+        let decision = answer.map_err(|types::Failure::Declined(_)| Fault::Declined)?;
+        if decision.labels.len() > MAX_LABELS {
+            return Err(invalid("there may be at most 16 labels"));
+        }
+        let labels = decision.labels.into_iter().map(Note::try_from);
+        Ok(Self {
+            verdict: Verdict::parse(decision.verdict, rules)?,
+            labels: labels.collect::<Result<_, _>>()?,
+            explanation: decision.explanation.map(|text| cut(text, MAX_EXPLANATION_CHARS)),
+        })
+    }
+
+    /// Of a plugin that has no such hook.
+    pub(super) fn pass() -> Self {
+        Self { verdict: Verdict::Pass, labels: Vec::new(), explanation: None }
+    }
+}
+
+impl Verdict {
+    fn parse(verdict: types::Verdict, rules: Rules<'_>) -> Result<Self, Fault> {
+        match verdict {
+            types::Verdict::Pass => Ok(Self::Pass),
+            types::Verdict::Modify(_) if rules.phase == Phase::Guard => {
+                Err(invalid("a guard must not modify"))
+            }
+            types::Verdict::Modify(patch) => {
+                let patched = Patch::from(patch).apply(rules.body, rules.limits);
                 patched.map(Self::Modify).map_err(|broken| Fault::InvalidAnswer(field(&broken)))
             }
-            Ok(types::Verdict::Reject(rejection)) => rejection.try_into().map(Self::Reject),
-            Err(types::Failure::Declined(_)) => Err(Fault::Declined),
+            types::Verdict::Reject(rejection) => rejection.try_into().map(Self::Reject),
+            types::Verdict::Hold(hold) => hold.try_into().map(Self::Hold),
+            types::Verdict::Shadow => Ok(Self::Shadow),
         }
+    }
+
+    /// The word for records and counters.
+    pub(super) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Modify(_) => "modify",
+            Self::Reject(_) => "reject",
+            Self::Hold(_) => "hold",
+            Self::Shadow => "shadow",
+        }
+    }
+}
+
+impl TryFrom<types::Hold> for Wish {
+    type Error = Fault;
+
+    fn try_from(hold: types::Hold) -> Result<Self, Fault> {
+        if hold.ttl_seconds.is_some_and(|ttl| !(1..=MAX_TTL_SECONDS).contains(&ttl)) {
+            return Err(invalid("`ttl-seconds` must be from 1 to 2592000"));
+        }
+        Ok(Self {
+            reason: cut(hold.reason, MAX_HOLD_REASON_CHARS),
+            ttl: hold.ttl_seconds.map(|ttl| Duration::from_secs(ttl.into())),
+            on_expiry: match hold.on_expiry {
+                types::OnExpiry::Release => OnExpiry::Release,
+                types::OnExpiry::Refuse => OnExpiry::Refuse,
+            },
+        })
+    }
+}
+
+impl TryFrom<types::Label> for Note {
+    type Error = Fault;
+
+    fn try_from(label: types::Label) -> Result<Self, Fault> {
+        if !is_code(&label.name) {
+            return Err(invalid("the name of a label must be 1 to 64 characters of a-z 0-9 _ . -"));
+        }
+        // Not a number is in no range.
+        if label.score.is_some_and(|score| !(0.0..=1.0).contains(&score)) {
+            return Err(invalid("the score of a label must be from 0 to 1"));
+        }
+        Ok(Self {
+            name: label.name,
+            score: label.score,
+            severity: match label.severity {
+                types::Severity::Info => Severity::Info,
+                types::Severity::Low => Severity::Low,
+                types::Severity::Medium => Severity::Medium,
+                types::Severity::High => Severity::High,
+            },
+        })
     }
 }
 
@@ -71,7 +190,7 @@ impl TryFrom<types::Rejection> for Rejection {
         }
         Ok(Self {
             reason: rejection.code,
-            user_message: rejection.user_message.map(cut),
+            user_message: rejection.user_message.map(|text| cut(text, MAX_USER_MESSAGE_CHARS)),
             details: rejection.details.as_deref().map(parse_details).transpose()?,
             retry_after_ms: rejection.retry_after_ms,
         })
@@ -83,9 +202,9 @@ fn is_code(text: &str) -> bool {
     (1..=MAX_CODE_BYTES).contains(&text.len()) && text.chars().all(allowed)
 }
 
-/// Cut rather than refused: a plugin that says too much has still said no.
-fn cut(mut text: String) -> String {
-    if let Some((end, _)) = text.char_indices().nth(MAX_USER_MESSAGE_CHARS) {
+/// Cut rather than refused: a plugin that says too much has still decided.
+fn cut(mut text: String, most_chars: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(most_chars) {
         text.truncate(end);
     }
     text
@@ -143,6 +262,38 @@ mod tests {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert!(parse(&"[".repeat(4000)).is_err());
+    }
+
+    #[test]
+    fn a_label_has_a_plain_name_and_a_score_from_0_to_1() {
+        let note = |name: &str, score| {
+            let severity = types::Severity::Low;
+            Note::try_from(types::Label { name: name.to_owned(), score, severity })
+        };
+
+        for good in [None, Some(0.0), Some(0.5), Some(1.0)] {
+            assert!(note("spam", good).is_ok(), "{good:?}");
+        }
+        for bad in [-0.1, 1.1, f32::NAN, f32::INFINITY] {
+            assert!(note("spam", Some(bad)).is_err(), "{bad}");
+        }
+        assert!(note("Not a name", None).is_err());
+    }
+
+    #[test]
+    fn a_hold_waits_from_a_second_to_thirty_days() {
+        let wish = |ttl_seconds| {
+            let on_expiry = types::OnExpiry::Release;
+            Wish::try_from(types::Hold { reason: "é".repeat(501), ttl_seconds, on_expiry })
+        };
+
+        assert_eq!(wish(None).unwrap().reason, "é".repeat(500));
+        for good in [1, MAX_TTL_SECONDS] {
+            assert!(wish(Some(good)).is_ok(), "{good}");
+        }
+        for bad in [0, MAX_TTL_SECONDS + 1] {
+            assert!(wish(Some(bad)).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! Generated from `wit/`. Nothing here is written by hand but conversions into its types.
 
+use time::OffsetDateTime;
+
 use crate::domain;
 
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "plugin",
+    imports: { "duologue:plugin/history": async | trappable },
     exports: { default: async },
 });
 
-pub(super) use self::duologue::plugin::{config, log, types};
-pub(super) use self::exports::duologue::plugin::before_send;
+pub(super) use self::duologue::plugin::{config, history, log, types};
+pub(super) use self::exports::duologue::plugin::{before_send, lifecycle};
 
 impl From<&domain::Body> for types::Body {
     fn from(body: &domain::Body) -> Self {
@@ -34,8 +37,9 @@ impl From<&domain::Attachment> for types::Attachment {
     }
 }
 
-impl From<&domain::Caller> for types::Caller {
-    fn from(caller: &domain::Caller) -> Self {
+impl types::Caller {
+    pub(super) fn new(caller: &domain::Caller, messages_24h: u32) -> Self {
+        let first_seen = caller.user.first_seen_at;
         Self {
             email: caller.user.email.as_str().to_owned(),
             kind: match caller.kind {
@@ -43,6 +47,14 @@ impl From<&domain::Caller> for types::Caller {
                 domain::Kind::Staff => types::Kind::Staff,
             },
             admin: caller.admin,
+            roles: caller.roles.to_vec(),
+            first_seen_ms: first_seen.map(unix_ms),
+            messages_24h,
         }
     }
+}
+
+/// Milliseconds since 1970 UTC; 0 for what was before.
+pub(super) fn unix_ms(time: OffsetDateTime) -> u64 {
+    u64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
 }

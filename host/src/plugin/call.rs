@@ -1,21 +1,29 @@
 //! One call into one guest, from waiting for a turn to an answer that has been read.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt;
+use time::OffsetDateTime;
 use tokio::{
     sync::{AcquireError, Semaphore, SemaphorePermit},
     time::timeout,
 };
+use uuid::Uuid;
+use wasmtime::Store;
 
 use super::{
     BeforeSend, Door, Fault, PluginHost,
-    answer::Answer,
-    bindings::{log, types},
+    answer::{Decision, Rules},
+    bindings::{log, types, unix_ms},
     compile::Compiled,
-    store::{Callee, store},
+    services::{Asker, HostServices},
+    store::{Callee, Guest, Served, store},
 };
-use crate::domain::Body;
+use crate::domain::{Body, Phase};
 
 /// Where and until when a call may run.
 pub(super) struct Turn<'a> {
@@ -26,45 +34,133 @@ pub(super) struct Turn<'a> {
     pub(super) ends: Instant,
 }
 
+/// What one plugin of a chain is asked.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'a> {
+    pub(super) ask: &'a BeforeSend<'a>,
+    pub(super) messages_24h: u32,
+    /// What the plugins before it left.
+    pub(super) body: &'a Body,
+    pub(super) phase: Phase,
+    /// `None`: a rehearsal.
+    pub(super) services: Option<&'a Arc<dyn HostServices>>,
+}
+
+impl Question<'_> {
+    fn served(&self) -> Option<Served> {
+        let asker = Asker {
+            org: self.ask.caller.org.id,
+            caller: self.ask.caller.user.id,
+            peer: self.ask.to.id,
+        };
+        self.services.map(|services| (Arc::clone(services), asker))
+    }
+}
+
+/// How a call went.
+pub(super) struct Called<T> {
+    pub(super) outcome: Result<T, Fault>,
+    /// Waiting included.
+    pub(super) took: Duration,
+    /// The guest's linear memory at the end.
+    pub(super) memory_bytes: u64,
+    /// False: no guest ran.
+    pub(super) began: bool,
+}
+
+/// A place among the running guests, and a fresh store for one of them.
+struct Entered<'a> {
+    store: Store<Guest>,
+    budget: Duration,
+    began: Instant,
+    _permits: (SemaphorePermit<'a>, SemaphorePermit<'a>),
+}
+
+impl<T> Called<T> {
+    /// No guest ran.
+    pub(super) fn never(fault: Fault, took: Duration) -> Self {
+        Self { outcome: Err(fault), took, memory_bytes: 0, began: false }
+    }
+}
+
 impl Turn<'_> {
-    /// Asks about a draft with this body. Each call has a fresh instance, dropped with its store.
+    /// Asks about a draft. Each call has a fresh instance, dropped with its store.
     pub(super) async fn before_send(
         &self,
         compiled: &Compiled,
         callee: Arc<Callee>,
-        ask: &BeforeSend<'_>,
-        body: &Body,
-    ) -> Result<Answer, Fault> {
+        question: Question<'_>,
+    ) -> Called<Decision> {
         let Some(hook) = &compiled.before_send else {
-            return Ok(Answer::Pass);
+            let outcome = Ok(Decision::pass());
+            return Called { outcome, took: Duration::ZERO, memory_bytes: 0, began: false };
         };
-        let _permits = self.enter().await?;
-        let budget = self.left().min(self.host.0.limits.call_timeout);
-        let context = context(ask, u32::try_from(budget.as_millis()).unwrap_or(u32::MAX));
-        let draft = draft(ask, body);
-        let previous = ask.previous.map(Into::into);
-
-        let mut store = store(&self.host.0.engine, &self.host.0.limits, callee);
+        let mut entered = match self.enter(callee, question.served(), question.ask.now).await {
+            Ok(entered) => entered,
+            Err(never) => return never,
+        };
+        let context = context(&question, entered.budget);
+        let draft = draft(&question);
+        let previous = question.ask.previous.map(Into::into);
+        let store = &mut entered.store;
         let call = async {
-            let instance = compiled.instances.instantiate_async(&mut store).await?;
-            let guest = hook.load(&mut store, &instance)?;
-            guest.call_before_send(&mut store, &context, &draft, previous.as_ref()).await
+            let instance = compiled.instances.instantiate_async(&mut *store).await?;
+            let guest = hook.load(&mut *store, &instance)?;
+            let answer = guest.call_before_send(&mut *store, &context, &draft, previous.as_ref());
+            let answer = answer.await?;
+            if let Err(types::Failure::Declined(reason)) = &answer {
+                log::Host::write(store.data_mut(), log::Level::Warn, reason.clone());
+            }
+            Ok(answer)
         };
-        // A panic in the engine costs this message, not the connection that sent it.
-        let answer = AssertUnwindSafe(timeout(budget, call))
-            .catch_unwind()
-            .await
-            .map_err(|_| Fault::Trapped("the engine panicked".to_owned()))?
-            .map_err(|_| Fault::TimedOut)??;
-        if let Err(types::Failure::Declined(reason)) = &answer {
-            log::Host::write(store.data_mut(), log::Level::Warn, reason.clone());
-        }
-        Answer::parse(answer, body, ask.limits)
+        let outcome = within(entered.budget, call).await;
+        let rules =
+            Rules { body: question.body, limits: question.ask.limits, phase: question.phase };
+        entered.end(outcome.and_then(|answer| Decision::parse(answer, rules)))
     }
 
-    /// Waits for an instance: first of the org's share, so that an org which has used that up
-    /// takes nothing from others while it waits.
-    async fn enter(&self) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>), Fault> {
+    /// Lets a version check its configuration; `None`: it has nothing to say.
+    pub(super) async fn check(
+        &self,
+        compiled: &Compiled,
+        callee: Arc<Callee>,
+    ) -> Option<Called<Result<(), String>>> {
+        let lifecycle = compiled.lifecycle.as_ref()?;
+        let mut entered = match self.enter(callee, None, OffsetDateTime::now_utc()).await {
+            Ok(entered) => entered,
+            Err(never) => return Some(never),
+        };
+        let store = &mut entered.store;
+        let call = async {
+            let instance = compiled.instances.instantiate_async(&mut *store).await?;
+            lifecycle.load(&mut *store, &instance)?.call_check(&mut *store).await
+        };
+        let outcome = within(entered.budget, call).await;
+        Some(entered.end(outcome))
+    }
+
+    /// Waits for an instance.
+    async fn enter<T>(
+        &self,
+        callee: Arc<Callee>,
+        served: Option<Served>,
+        now: OffsetDateTime,
+    ) -> Result<Entered<'_>, Called<T>> {
+        let began = Instant::now();
+        match self.wait().await {
+            Ok(permits) => {
+                let limits = &self.host.0.limits;
+                let store = store(&self.host.0.engine, limits, callee, served, unix_ms(now));
+                let budget = self.left().min(limits.call_timeout);
+                Ok(Entered { store, budget, began, _permits: permits })
+            }
+            Err(fault) => Err(Called::never(fault, began.elapsed())),
+        }
+    }
+
+    /// First for one of the org's share, so that an org which has used that up takes nothing from
+    /// others while it waits.
+    async fn wait(&self) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>), Fault> {
         let left = self.left();
         if left.is_zero() {
             return Err(Fault::TimedOut);
@@ -77,30 +173,51 @@ impl Turn<'_> {
         entered.map_err(|_| Fault::Busy)?.map_err(|_| Fault::Busy)
     }
 
-    fn left(&self) -> std::time::Duration {
+    fn left(&self) -> Duration {
         self.ends.saturating_duration_since(Instant::now())
     }
 }
 
-fn context(ask: &BeforeSend<'_>, budget_ms: u32) -> types::Context {
-    let now_ms = ask.now.unix_timestamp_nanos() / 1_000_000;
+impl Entered<'_> {
+    fn end<T>(self, outcome: Result<T, Fault>) -> Called<T> {
+        let memory_bytes = self.store.data().memory_bytes();
+        Called { outcome, took: self.began.elapsed(), memory_bytes, began: true }
+    }
+}
+
+/// A panic in the engine costs this call, not the connection that made it.
+async fn within<T>(
+    budget: Duration,
+    call: impl Future<Output = wasmtime::Result<T>>,
+) -> Result<T, Fault> {
+    let outcome = AssertUnwindSafe(timeout(budget, call))
+        .catch_unwind()
+        .await
+        .map_err(|_| Fault::Trapped("the engine panicked".to_owned()))?
+        .map_err(|_| Fault::TimedOut)?;
+    Ok(outcome?)
+}
+
+fn context(question: &Question<'_>, budget: Duration) -> types::Context {
+    let ask = question.ask;
     types::Context {
         org: ask.caller.org.slug.as_str().to_owned(),
-        caller: ask.caller.into(),
+        call_id: Uuid::now_v7().to_string(),
+        caller: types::Caller::new(ask.caller, question.messages_24h),
         door: match ask.door {
             Door::Rest => types::Door::Rest,
             Door::Socket => types::Door::Socket,
         },
         attempt: ask.attempt,
-        now_ms: u64::try_from(now_ms).unwrap_or(0),
-        budget_ms,
+        now_ms: unix_ms(ask.now),
+        budget_ms: u32::try_from(budget.as_millis()).unwrap_or(u32::MAX),
     }
 }
 
-fn draft(ask: &BeforeSend<'_>, body: &Body) -> types::Draft {
+fn draft(question: &Question<'_>) -> types::Draft {
     types::Draft {
-        to: ask.to.as_str().to_owned(),
-        reply_to: ask.reply_to.map(|id| id.to_string()),
-        body: body.into(),
+        to: question.ask.to.email.as_str().to_owned(),
+        reply_to: question.ask.reply_to.map(|id| id.to_string()),
+        body: question.body.into(),
     }
 }

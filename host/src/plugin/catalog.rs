@@ -4,7 +4,7 @@
 pub(super) const PACKAGE: &str = "duologue:plugin";
 
 /// The version of `wit/`, without its patch number: what guests must agree with.
-pub(super) const OFFERED: &str = "0.1";
+pub(super) const OFFERED: &str = "0.2";
 
 /// A hook, and each function that this server calls of it.
 pub(super) struct Hook {
@@ -14,10 +14,26 @@ pub(super) struct Hook {
 
 pub(super) const HOOKS: &[Hook] = &[Hook { interface: "before-send", functions: &["before-send"] }];
 
-/// What a guest may import. The linker checks their types.
-pub(super) const IMPORTS: &[&str] = &["log", "config"];
+/// Optional: asked before a version decides anything.
+pub(super) const LIFECYCLE: Hook = Hook { interface: "lifecycle", functions: &["check"] };
 
-/// The name of one of our interfaces in a guest, such as `duologue:plugin/before-send@0.1.3`.
+/// What every guest may import. The linker checks the types of all imports.
+const COMMON: &[&str] = &["log", "config"];
+
+/// What an admin must grant first.
+const CAPABILITIES: &[&str] = &["history"];
+
+/// What a guest may import.
+pub(super) fn imports() -> impl Iterator<Item = &'static str> {
+    COMMON.iter().chain(CAPABILITIES).copied()
+}
+
+/// What an admin may grant.
+pub fn capabilities() -> &'static [&'static str] {
+    CAPABILITIES
+}
+
+/// The name of one of our interfaces in a guest, such as `duologue:plugin/before-send@0.2.3`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OurName<'a> {
     pub(super) interface: &'a str,
@@ -33,15 +49,16 @@ impl<'a> OurName<'a> {
         Some(Self { interface, version })
     }
 
-    /// Whether guest and server understand each other: 0.1.x does, with or without what came
-    /// later in 0.1; a preview of a version does not.
+    /// Whether guest and server understand each other: 0.2.x does, with or without what came
+    /// later in 0.2; a preview of a version does not.
     pub(super) fn is_compatible(&self) -> bool {
         let patch = self.version.strip_prefix(OFFERED).and_then(|rest| rest.strip_prefix('.'));
         patch.is_some_and(|patch| patch.parse::<u32>().is_ok())
     }
 
-    pub(super) fn hook(&self) -> Option<&'static Hook> {
-        HOOKS.iter().find(|hook| hook.interface == self.interface)
+    /// The export that this server calls by that name.
+    pub(super) fn export(&self) -> Option<&'static Hook> {
+        HOOKS.iter().chain([&LIFECYCLE]).find(|hook| hook.interface == self.interface)
     }
 }
 
@@ -60,9 +77,9 @@ mod tests {
     fn only_the_patch_number_may_differ() {
         let compatible = |name: &str| OurName::parse(name).unwrap().is_compatible();
 
-        assert!(compatible("duologue:plugin/before-send@0.1.0"));
-        assert!(compatible("duologue:plugin/before-send@0.1.12"));
-        for other in ["@0.2.0", "@0.10.0", "@1.1.0", "@0.1", "@0.1.0-rc.1", "@", ""] {
+        assert!(compatible("duologue:plugin/before-send@0.2.0"));
+        assert!(compatible("duologue:plugin/before-send@0.2.12"));
+        for other in ["@0.1.0", "@0.20.0", "@1.2.0", "@0.2", "@0.2.0-rc.1", "@", ""] {
             assert!(!compatible(&format!("duologue:plugin/before-send{other}")), "{other}");
         }
     }

@@ -10,9 +10,10 @@ use wasmtime::{
 
 use super::{
     bindings::types,
-    catalog::{HOOKS, Hook, IMPORTS, OFFERED, OurName, PACKAGE},
+    catalog::{HOOKS, Hook, LIFECYCLE, OFFERED, OurName, PACKAGE, imports},
     child::Needs,
     engine::{self, MAX_MEMORIES, MAX_TABLES},
+    runtime,
 };
 
 const WASM_PAGE_BYTES: u64 = 64 << 10;
@@ -22,7 +23,10 @@ const WASM_PAGE_BYTES: u64 = 64 << 10;
 pub(super) struct Findings {
     pub(super) wit: String,
     pub(super) hooks: Vec<String>,
+    /// Ours by the name of the interface, then what runtimes need by its full name.
     pub(super) imports: Vec<String>,
+    /// It wants to check its configuration.
+    pub(super) lifecycle: bool,
 }
 
 /// Why a component is not taken, and what its author can do about it.
@@ -40,10 +44,16 @@ pub(super) fn check(component: &Component, needs: &Needs) -> Result<Findings, Re
 fn check_imports(component: &Component, findings: &mut Findings) -> Result<(), Refusal> {
     let engine = component.engine();
     let component = component.component_type();
-    let mut unknown = Vec::new();
+    let (mut inert, mut unknown) = (Vec::new(), Vec::new());
     for (name, import) in component.imports(engine) {
+        if let Some(ours) = OurName::parse(name) {
+            require_compatible(ours)?;
+        }
         match import.ty {
             ComponentItem::ComponentInstance(instance) if is_type_only(&instance, engine) => {}
+            ComponentItem::ComponentInstance(_) if runtime::is_inert(name) => {
+                inert.push(name.to_owned());
+            }
             ComponentItem::ComponentInstance(_) => match offered_import(name) {
                 Some(interface) => findings.imports.push(interface.to_owned()),
                 None => unknown.push(name),
@@ -52,6 +62,7 @@ fn check_imports(component: &Component, findings: &mut Findings) -> Result<(), R
             _ => unknown.push(name),
         }
     }
+    findings.imports.append(&mut inert);
     if unknown.is_empty() { Ok(()) } else { Err(unknown_imports(&unknown)) }
 }
 
@@ -61,8 +72,8 @@ fn is_type_only(instance: &ComponentInstance, engine: &Engine) -> bool {
 }
 
 fn offered_import(name: &str) -> Option<&str> {
-    let ours = OurName::parse(name).filter(OurName::is_compatible)?;
-    IMPORTS.contains(&ours.interface).then_some(ours.interface)
+    let ours = OurName::parse(name)?;
+    imports().any(|offered| offered == ours.interface).then_some(ours.interface)
 }
 
 fn unknown_imports(names: &[&str]) -> Refusal {
@@ -70,12 +81,14 @@ fn unknown_imports(names: &[&str]) -> Refusal {
     let mut refusal = format!(
         "it imports {}, which this server does not offer; it offers {} of {PACKAGE}@{OFFERED}",
         shown.join(", "),
-        IMPORTS.join(" and "),
+        imports().collect::<Vec<_>>().join(", "),
     );
-    if names.iter().any(|name| name.starts_with("wasi:")) {
+    if names.iter().any(|name| name.starts_with("wasi:http/")) {
+        refusal.push_str(". Plugins get no HTTP by WASI: switch it off in your tool");
+    } else if names.iter().any(|name| name.starts_with("wasi:")) {
         refusal.push_str(
-            ". Plugins have no files, clocks or network: build for wasm32-unknown-unknown, or let \
-             your tool stub WASI out (`--stub-wasi`)",
+            ". Of WASI it offers 0.2 of cli, clocks, filesystem, io, random and sockets, with \
+             nothing behind them: let your tool build for 0.2, or stub the rest out",
         );
     }
     refusal
@@ -93,8 +106,14 @@ fn check_exports(component: &Component, findings: &mut Findings) -> Result<(), R
             return Err(format!("it exports {}, but not as an interface", clip(name)));
         };
         check_functions(hook, &instance, engine)?;
-        if findings.hooks.iter().any(|known| known == hook.interface) {
+        let is_lifecycle = hook.interface == LIFECYCLE.interface;
+        let known = findings.hooks.iter().any(|known| known == hook.interface);
+        if known || is_lifecycle && findings.lifecycle {
             return Err(format!("it exports {} in two versions; one is enough", hook.interface));
+        }
+        if is_lifecycle {
+            findings.lifecycle = true;
+            continue;
         }
         ours.version.clone_into(&mut findings.wit);
         findings.hooks.push(hook.interface.to_owned());
@@ -112,15 +131,20 @@ fn check_exports(component: &Component, findings: &mut Findings) -> Result<(), R
 /// A guest built for another version seems to export nothing, and a filter that is never called
 /// lets everything pass. So what would not be called is refused by name.
 fn offered_hook(name: &str, ours: OurName<'_>) -> Result<&'static Hook, Refusal> {
-    if !ours.is_compatible() {
-        return Err(format!(
-            "it is built for {PACKAGE}@{}, this server offers {OFFERED}: build it with the `wit` \
-             folder of this server",
-            clip(ours.version),
-        ));
-    }
-    ours.hook()
+    require_compatible(ours)?;
+    ours.export()
         .ok_or_else(|| format!("it exports {}, a hook that this server does not offer", clip(name)))
+}
+
+fn require_compatible(ours: OurName<'_>) -> Result<(), Refusal> {
+    if ours.is_compatible() {
+        return Ok(());
+    }
+    Err(format!(
+        "it is built for {PACKAGE}@{}, this server offers {OFFERED}: build it again with the \
+         `wit` folder of this server, and see CHANGELOG.md for what has changed",
+        clip(ours.version),
+    ))
 }
 
 fn check_functions(
@@ -165,8 +189,9 @@ fn check_resources(component: &Component, needs: &Needs) -> Result<(), Refusal> 
 fn check_types(component: &Component, findings: &Findings) -> Result<(), Refusal> {
     engine::linker(component.engine())
         .and_then(|linker| linker.instantiate_pre(component))
-        .map_err(|error| format!("its imports are not as in `wit`: {error:#}"))?;
-    for hook in &findings.hooks {
+        .map_err(|error| format!("its imports are not as this server has them: {error:#}"))?;
+    let lifecycle = findings.lifecycle.then_some(LIFECYCLE.interface);
+    for hook in findings.hooks.iter().map(String::as_str).chain(lifecycle) {
         check_hook(component, hook)
             .map_err(|error| format!("its {hook} is not as in `wit`: {error:#}"))?;
     }
@@ -177,8 +202,9 @@ fn check_hook(component: &Component, hook: &str) -> wasmtime::Result<()> {
     match hook {
         "before-send" => check_function::<
             (types::Context, types::Draft, Option<types::Body>),
-            (Result<types::Verdict, types::Failure>,),
+            (Result<types::Decision, types::Failure>,),
         >(component, hook, "before-send"),
+        "lifecycle" => check_function::<(), (Result<(), String>,)>(component, hook, "check"),
         _ => Err(wasmtime::Error::msg("no such hook")),
     }
 }

@@ -16,7 +16,7 @@ use wasmtime::component::InstancePre;
 
 use super::{
     Limits, PluginHost,
-    bindings::before_send,
+    bindings::{before_send, lifecycle},
     check::Findings,
     child::{COMMAND, Needs, Outcome},
     native::NativeCode,
@@ -34,6 +34,8 @@ pub struct Compiled {
     pub(super) instances: InstancePre<Guest>,
     /// `None`: it has no such hook.
     pub(super) before_send: Option<before_send::GuestIndices>,
+    /// `None`: it has nothing to say of its configuration.
+    pub(super) lifecycle: Option<lifecycle::GuestIndices>,
 }
 
 /// What a component is, as its upload is answered.
@@ -49,6 +51,8 @@ pub struct Report {
     pub hooks: Vec<String>,
     /// What it asks of the server, such as `config`.
     pub imports: Vec<String>,
+    /// Whether it checks its configuration before it is activated.
+    pub lifecycle: bool,
 }
 
 /// Why an upload did not become a plugin.
@@ -82,9 +86,9 @@ impl PluginHost {
         drop(turn);
         let host = self.clone();
         let loaded = tokio::task::spawn_blocking(move || host.load(&code)).await;
-        let (instances, before_send) =
+        let (instances, before_send, lifecycle) =
             loaded.map_err(|panic| CompileError::Broken(panic.into()))??;
-        Ok(Compiled { report: report(wasm, findings), instances, before_send })
+        Ok(Compiled { report: report(wasm, findings), instances, before_send, lifecycle })
     }
 
     async fn run_child(&self, wasm: &[u8]) -> Result<(Findings, NativeCode), CompileError> {
@@ -132,11 +136,13 @@ impl PluginHost {
             .instantiate_pre(&component)
             .map_err(|error| CompileError::Broken(error.to_string().into()))?;
         let before_send = before_send::GuestIndices::new(&instances).ok();
-        Ok((instances, before_send))
+        let lifecycle = lifecycle::GuestIndices::new(&instances).ok();
+        Ok((instances, before_send, lifecycle))
     }
 }
 
-type Loaded = (InstancePre<Guest>, Option<before_send::GuestIndices>);
+type Loaded =
+    (InstancePre<Guest>, Option<before_send::GuestIndices>, Option<lifecycle::GuestIndices>);
 
 fn check_preamble(wasm: &[u8], limits: &Limits) -> Result<(), CompileError> {
     let refusal = match wasm.first_chunk() {
@@ -160,6 +166,7 @@ fn report(wasm: &[u8], findings: Findings) -> Report {
         wit: findings.wit,
         hooks: findings.hooks,
         imports: findings.imports,
+        lifecycle: findings.lifecycle,
     }
 }
 

@@ -6,7 +6,7 @@ use wasmtime::{
     component::{HasSelf, Linker},
 };
 
-use super::{Limits, bindings, store::Guest};
+use super::{Limits, bindings, runtime, store::Guest};
 
 /// How often a running guest gives its thread back.
 pub(super) const TICK: Duration = Duration::from_millis(5);
@@ -146,6 +146,7 @@ fn pool(limits: &Limits, scan: bool) -> PoolingAllocationConfig {
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    runtime::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 

@@ -3,9 +3,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wasmtime::{PoolConcurrencyLimitError, Trap};
+use wasmtime::{PoolConcurrencyLimitError, Trap, component::ResourceTableError};
+use wasmtime_wasi::I32Exit;
 
-use super::store::{OverMemory, OverTime};
+use super::{
+    services::Unserved,
+    store::{OverCalls, OverMemory, OverTime},
+};
 
 /// Why a plugin gave no usable answer. The texts are for the log: they never hold what a message
 /// or a guest said.
@@ -24,12 +28,26 @@ pub enum Fault {
     /// The plugin says so itself.
     #[error("it could not decide")]
     Declined,
+    /// It failed again and again, so it was not asked.
+    #[error("it failed too often of late")]
+    BreakerOpen,
+    #[error("it asked the server for too much")]
+    TooManyCalls,
+    /// What it asked the server for could not be had.
+    #[error("the server could not answer it")]
+    Unserved,
     /// This server could not compile what it once accepted.
     #[error("it cannot be loaded here")]
     Unloadable,
 }
 
 impl Fault {
+    /// Whether the plugin itself is to blame, and not the load of the server or the state of
+    /// something behind it.
+    pub(super) fn is_its_own(&self) -> bool {
+        !matches!(self, Self::Busy | Self::BreakerOpen | Self::Unserved | Self::Unloadable)
+    }
+
     /// The stable word for logs and counters.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -39,6 +57,9 @@ impl Fault {
             Self::InvalidAnswer(_) => "invalid_answer",
             Self::Busy => "busy",
             Self::Declined => "declined",
+            Self::BreakerOpen => "breaker_open",
+            Self::TooManyCalls => "too_many_calls",
+            Self::Unserved => "unserved",
             Self::Unloadable => "unloadable",
         }
     }
@@ -50,10 +71,18 @@ impl From<wasmtime::Error> for Fault {
             Self::OutOfMemory
         } else if error.is::<OverTime>() {
             Self::TimedOut
+        } else if error.is::<OverCalls>() {
+            Self::TooManyCalls
+        } else if error.is::<Unserved>() {
+            Self::Unserved
         } else if error.is::<PoolConcurrencyLimitError>() {
             Self::Busy
         } else if let Some(trap) = error.downcast_ref::<Trap>() {
             Self::Trapped(trap.to_string())
+        } else if let Some(I32Exit(code)) = error.downcast_ref() {
+            Self::Trapped(format!("it ended itself, with exit code {code}"))
+        } else if let Some(misuse) = error.downcast_ref::<ResourceTableError>() {
+            Self::Trapped(format!("{misuse}"))
         } else {
             // What the engine says of an answer it cannot read names types and sizes only.
             Self::InvalidAnswer(error.root_cause().to_string())

@@ -1,16 +1,29 @@
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use dashmap::DashMap;
+use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
 use super::{
-    Fault, PluginHost, answer::Answer, call::Turn, compile::Compiled, fault::FaultLog,
+    Fault, Limits, PluginHost,
+    answer::Decision,
+    breaker::{Breaker, BreakerState},
+    call::{Called, Question, Turn},
+    chain::Round,
+    compile::Compiled,
+    fault::FaultLog,
+    lines::{GuestLog, LogPage},
+    meter::{Counters, Meter},
+    services::HostServices,
     store::Callee,
 };
 use crate::domain::{
-    Body, BodyLimits, Caller, Email, Judgement, MessageId, OnFault, OrgId, Outcome, PluginId,
-    Rejection,
+    Body, BodyLimits, Caller, Judgement, MessageId, OnFault, OrgId, Phase, PluginId, User,
 };
 
 /// A plugin as an org has it, and the terms on which it takes part.
@@ -24,6 +37,9 @@ pub struct Installation {
     pub compiled: Option<Arc<Compiled>>,
     /// What the guest reads by `config.get`. Never logged.
     pub config: BTreeMap<String, String>,
+    /// Counts the changes of `config`.
+    pub config_revision: i64,
+    pub phase: Phase,
     pub on_fault: OnFault,
 }
 
@@ -38,7 +54,7 @@ pub enum Door {
 #[derive(Clone, Copy)]
 pub struct BeforeSend<'a> {
     pub caller: &'a Caller,
-    pub to: &'a Email,
+    pub to: &'a User,
     pub body: &'a Body,
     pub reply_to: Option<MessageId>,
     /// The stored body, where this is an edit.
@@ -55,6 +71,7 @@ pub struct BeforeSend<'a> {
 #[derive(Clone)]
 pub struct Hooks {
     host: PluginHost,
+    services: Option<Arc<dyn HostServices>>,
     orgs: Arc<DashMap<OrgId, OrgPlugins>>,
 }
 
@@ -66,69 +83,116 @@ struct OrgPlugins {
     share: Arc<Semaphore>,
 }
 
-struct Installed {
+pub(super) struct Installed {
     id: PluginId,
     compiled: Option<Arc<Compiled>>,
-    callee: Arc<Callee>,
-    on_fault: OnFault,
+    pub(super) callee: Arc<Callee>,
+    pub(super) config_revision: i64,
+    phase: Phase,
+    pub(super) on_fault: OnFault,
     faults: FaultLog,
+    meter: Arc<Meter>,
+    breaker: Arc<Breaker>,
+}
+
+/// How a plugin fares at a hook, in this server and since it put the plugin in place.
+#[derive(Clone, Debug, Serialize)]
+pub struct Live {
+    pub hook: &'static str,
+    #[serde(flatten)]
+    pub counters: Counters,
+    pub breaker: BreakerState,
 }
 
 impl Hooks {
     pub fn new(host: PluginHost) -> Self {
-        Self { host, orgs: Arc::default() }
+        Self { host, services: None, orgs: Arc::default() }
+    }
+
+    /// The same, with somebody to answer what guests ask.
+    #[must_use]
+    pub fn served_by(mut self, services: Arc<dyn HostServices>) -> Self {
+        self.services = Some(services);
+        self
+    }
+
+    pub(super) fn host(&self) -> &PluginHost {
+        &self.host
     }
 
     /// What is asked from the next message on, in this order. Calls in flight end with what they
     /// began with.
     pub fn replace(&self, org: OrgId, installed: Vec<Installation>) {
-        let installed = installed.into_iter().map(|plugin| Installed::new(org, plugin)).collect();
+        let limits = &self.host.0.limits;
         let mut plugins = self.orgs.entry(org).or_insert_with(|| OrgPlugins {
             installed: Arc::default(),
-            share: Arc::new(Semaphore::new(self.host.0.limits.instances_per_org)),
+            share: Arc::new(Semaphore::new(limits.instances_per_org)),
         });
-        plugins.installed = installed;
+        let before = Arc::clone(&plugins.installed);
+        let installed = installed.into_iter().map(|plugin| {
+            let same = before.iter().find(|known| known.id == plugin.id);
+            Installed::new(org, plugin, same, limits)
+        });
+        plugins.installed = installed.collect();
     }
 
     pub fn has_any(&self, org: OrgId) -> bool {
         self.orgs.get(&org).is_some_and(|plugins| !plugins.installed.is_empty())
     }
 
-    /// Asks each plugin in order; each sees what the one before it left, and the first that
-    /// rejects ends the round.
-    pub async fn before_send(&self, ask: &BeforeSend<'_>) -> Judgement {
-        let mut judgement = Judgement::unasked(ask.body.clone());
+    /// Asks each plugin in order: transforms, each of which sees what the one before it left, then
+    /// guards. A rejection ends the round; of all else the strictest counts.
+    ///
+    /// `messages_24h`: new messages of the caller's in the last 24 hours, this one not among them.
+    pub async fn before_send(&self, ask: &BeforeSend<'_>, messages_24h: u32) -> Judgement {
         let Some(plugins) = self.plugins_of(ask.caller.org.id) else {
-            return judgement;
+            return Judgement::unasked(ask.body.clone());
         };
         let turn = Turn {
             host: &self.host,
             share: &plugins.share,
             ends: Instant::now() + self.host.0.limits.chain_timeout,
         };
+        let mut round = Round::new(ask.body.clone());
         for plugin in plugins.installed.iter() {
-            let callee = Arc::clone(&plugin.callee);
-            let body = &judgement.body;
-            let answer = match &plugin.compiled {
-                // Boxed, so that messages which no plugin judges do not carry it along.
-                Some(compiled) => Box::pin(turn.before_send(compiled, callee, ask, body)).await,
-                None => Err(Fault::Unloadable),
-            };
-            let rejection = match answer {
-                Ok(Answer::Pass) => None,
-                Ok(Answer::Modify(patched)) => {
-                    judgement.body = patched;
-                    None
-                }
-                Ok(Answer::Reject(rejection)) => Some(rejection),
-                Err(fault) => plugin.without_answer(&fault),
-            };
-            if let Some(rejection) = rejection {
-                judgement.outcome = Outcome::Reject(rejection);
+            let phase = plugin.phase;
+            let services = self.services.as_ref();
+            let question = Question { ask, messages_24h, body: round.body(), phase, services };
+            // Boxed, so that messages which no plugin judges do not carry it along.
+            let called = Box::pin(plugin.before_send(&turn, question)).await;
+            if round.take(plugin, called).is_break() {
                 break;
             }
         }
-        judgement
+        round.into_judgement()
+    }
+
+    /// How a plugin fares; `None`: no version of it decides.
+    pub fn read(&self, org: OrgId, plugin: PluginId) -> Option<Live> {
+        let plugins = self.plugins_of(org)?;
+        let plugin = plugins.installed.iter().find(|installed| installed.id == plugin)?;
+        Some(Live {
+            hook: "before-send",
+            counters: plugin.meter.read(&self.host.0.limits),
+            breaker: plugin.breaker.read(Instant::now()),
+        })
+    }
+
+    /// The lines of a plugin's guests after that number, as long as a version of it decides.
+    pub fn read_log(&self, org: OrgId, plugin: PluginId, after: u64, most: usize) -> LogPage {
+        let plugins = self.plugins_of(org);
+        let plugins = plugins.as_ref().map_or(&[][..], |plugins| &plugins.installed);
+        let plugin = plugins.iter().find(|installed| installed.id == plugin);
+        plugin.map_or_else(LogPage::default, |plugin| plugin.callee.log.page(after, most))
+    }
+
+    /// The versions that began to be spared since this was last asked, for faults of enough
+    /// senders that another version may take over.
+    pub fn take_opened(&self, org: OrgId) -> Vec<(PluginId, String)> {
+        let plugins = self.plugins_of(org);
+        let plugins = plugins.as_ref().map_or(&[][..], |plugins| &plugins.installed);
+        let opened = plugins.iter().filter(|plugin| plugin.breaker.take_opened());
+        opened.map(|plugin| (plugin.id, plugin.callee.version.clone())).collect()
     }
 
     fn plugins_of(&self, org: OrgId) -> Option<OrgPlugins> {
@@ -138,8 +202,22 @@ impl Hooks {
 }
 
 impl Installed {
-    fn new(org: OrgId, plugin: Installation) -> Self {
+    /// What was counted so far goes on to count; a new version or configuration has not failed yet.
+    fn new(org: OrgId, plugin: Installation, before: Option<&Self>, limits: &Limits) -> Self {
+        let unchanged = before.filter(|before| {
+            before.callee.version == plugin.version
+                && before.config_revision == plugin.config_revision
+        });
+        let log = before.map_or_else(
+            || Arc::new(GuestLog::new(limits.log_kept_lines, limits.log_kept_bytes)),
+            |before| Arc::clone(&before.callee.log),
+        );
+        let breaker = unchanged.map_or_else(
+            || Arc::new(Breaker::new(limits.breaker.clone())),
+            |before| Arc::clone(&before.breaker),
+        );
         let callee = Callee {
+            log,
             org: org.to_string(),
             name: plugin.name,
             version: plugin.version,
@@ -149,13 +227,48 @@ impl Installed {
             id: plugin.id,
             compiled: plugin.compiled,
             callee: Arc::new(callee),
+            config_revision: plugin.config_revision,
+            phase: plugin.phase,
             on_fault: plugin.on_fault,
             faults: FaultLog::default(),
+            meter: before.map(|before| Arc::clone(&before.meter)).unwrap_or_default(),
+            breaker,
         }
     }
 
-    /// What the org has chosen for a message about which its plugin says nothing.
-    fn without_answer(&self, fault: &Fault) -> Option<Rejection> {
+    async fn before_send(&self, turn: &Turn<'_>, question: Question<'_>) -> Called<Decision> {
+        let called = match &self.compiled {
+            Some(compiled) => self.ask(compiled, turn, question).await,
+            None => Called::never(Fault::Unloadable, Duration::ZERO),
+        };
+        let outcome = called.outcome.as_ref();
+        let word = outcome.map(|decision| decision.verdict.as_str()).map_err(Fault::as_str);
+        self.meter.count(word, called.took, called.memory_bytes);
+        if let Err(fault) = &called.outcome {
+            self.warn(fault);
+        }
+        called
+    }
+
+    async fn ask(
+        &self,
+        compiled: &Compiled,
+        turn: &Turn<'_>,
+        question: Question<'_>,
+    ) -> Called<Decision> {
+        let sender = question.ask.caller.user.id;
+        let Some(pass) = self.breaker.admit(sender, Instant::now()) else {
+            return Called::never(Fault::BreakerOpen, Duration::ZERO);
+        };
+        let called = turn.before_send(compiled, Arc::clone(&self.callee), question).await;
+        let own_fault = called.outcome.as_ref().is_err_and(Fault::is_its_own);
+        if called.began && (called.outcome.is_ok() || own_fault) {
+            pass.settle(own_fault, Instant::now());
+        }
+        called
+    }
+
+    fn warn(&self, fault: &Fault) {
         if let Some(skipped) = self.faults.admit(Instant::now()) {
             tracing::warn!(
                 org.id = %self.callee.org,
@@ -168,21 +281,5 @@ impl Installed {
                 "plugin gave no answer"
             );
         }
-        match self.on_fault {
-            OnFault::Allow => None,
-            OnFault::Reject => Some(moderation_unavailable()),
-        }
-    }
-}
-
-/// Says nothing of the plugin: that is the org's affair.
-fn moderation_unavailable() -> Rejection {
-    Rejection {
-        reason: "moderation_unavailable".to_owned(),
-        user_message: Some(
-            "Your message could not be checked just now. Please try again.".to_owned(),
-        ),
-        details: None,
-        retry_after_ms: Some(5000),
     }
 }

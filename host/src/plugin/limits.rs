@@ -19,6 +19,14 @@ pub struct Limits {
     pub log_lines: usize,
     /// Where a logged line is cut. Default 2 KiB.
     pub log_line_bytes: usize,
+    /// Lines of a plugin that are kept for its admins, and the bytes that they may have. Default
+    /// 1000 and 256 KiB.
+    pub log_kept_lines: usize,
+    pub log_kept_bytes: usize,
+    /// What a guest may ask of the server in one call, `log` and `config` aside. Default 32.
+    pub host_calls: u32,
+    /// When a plugin that fails is spared.
+    pub breaker: BreakerLimits,
     /// Calls at once, over all orgs. Default 100.
     pub instances: u32,
     /// Calls at once of one org. Default 8.
@@ -35,6 +43,36 @@ pub struct Limits {
     pub compile_memory_bytes: u64,
 }
 
+/// When a plugin that fails again and again is no longer asked.
+#[derive(Clone, Debug)]
+pub struct BreakerLimits {
+    /// How many senders must have met a fault. Default 5.
+    pub senders: usize,
+    /// How many of them it takes for the previous version to take over, where an admin chose
+    /// that. Default 5.
+    pub rollback_senders: usize,
+    /// Within what time. Default 30 s.
+    pub window: Duration,
+    /// How many of the calls of that time must be faults, in per cent. Default 50.
+    pub percent: u64,
+    /// How long it is not asked at first, and at most. Default 10 s and 5 min.
+    pub pause: Duration,
+    pub max_pause: Duration,
+}
+
+impl Default for BreakerLimits {
+    fn default() -> Self {
+        Self {
+            senders: 5,
+            rollback_senders: 5,
+            window: Duration::from_secs(30),
+            percent: 50,
+            pause: Duration::from_secs(10),
+            max_pause: Duration::from_mins(5),
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -46,6 +84,10 @@ impl Default for Limits {
             handed_over_bytes: 1 << 20,
             log_lines: 64,
             log_line_bytes: 2 << 10,
+            log_kept_lines: 1000,
+            log_kept_bytes: 256 << 10,
+            host_calls: 32,
+            breaker: BreakerLimits::default(),
             instances: 100,
             instances_per_org: 8,
             wait_for_instance: Duration::from_millis(20),

@@ -7,8 +7,10 @@
 
 mod answer;
 mod bindings;
+mod breaker;
 mod call;
 mod catalog;
+mod chain;
 mod check;
 mod child;
 mod compile;
@@ -16,12 +18,24 @@ mod engine;
 mod fault;
 mod hooks;
 mod limits;
+mod lines;
+mod meter;
 mod native;
+mod printed;
+mod rehearsal;
+mod runtime;
+mod services;
 mod store;
 
+pub use breaker::BreakerState;
+pub use catalog::capabilities;
 pub use child::compile_child;
 pub use compile::{CompileError, Compiled, Report};
 pub use engine::{PluginHost, StartError};
 pub use fault::Fault;
-pub use hooks::{BeforeSend, Door, Hooks, Installation};
-pub use limits::Limits;
+pub use hooks::{BeforeSend, Door, Hooks, Installation, Live};
+pub use limits::{BreakerLimits, Limits};
+pub use lines::{GuestLine, LogPage};
+pub use meter::Counters;
+pub use rehearsal::{CheckError, DryRun};
+pub use services::{Asker, Earlier, HostServices, Unserved};

@@ -8,12 +8,16 @@ use super::{
     Limits,
     bindings::{config, log, types},
     engine::{self, TICK},
+    lines::GuestLog,
+    printed::Taken,
+    runtime::Runtime,
+    services::{Asker, HostServices},
 };
 
 /// Where the lines of guests go, at debug: they may hold what people write to each other.
 const GUEST_LOG: &str = "duologue::guest";
 
-/// Live handles of a guest. No interface has resources yet, so this is for what a guest makes itself.
+/// Live handles of a guest, its own and those of its runtime.
 const MAX_HANDLES: usize = 1000;
 
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +28,10 @@ pub(super) struct OverMemory;
 #[error("the guest computed for too long")]
 pub(super) struct OverTime;
 
+#[derive(Debug, thiserror::Error)]
+#[error("the guest asked the server for too much")]
+pub(super) struct OverCalls;
+
 /// Who is called, for the log and for the guest's own questions.
 #[derive(Clone, Debug)]
 pub(super) struct Callee {
@@ -31,6 +39,8 @@ pub(super) struct Callee {
     pub(super) name: String,
     pub(super) version: String,
     pub(super) config: BTreeMap<String, String>,
+    /// Where the lines of its guests go.
+    pub(super) log: Arc<GuestLog>,
 }
 
 /// What belongs to one call and ends with it.
@@ -39,16 +49,36 @@ pub(super) struct Guest {
     room: Room,
     ticks_left: u128,
     lines: Lines,
+    pub(super) runtime: Runtime,
+    host_calls_left: u32,
+    /// `None`: this is a rehearsal, and the server has nothing to tell.
+    served: Option<Served>,
 }
+
+/// Who answers a guest, and for whom it asks.
+pub(super) type Served = (Arc<dyn HostServices>, Asker);
 
 /// A store for one call: bounded in memory and time, and giving its thread back at every tick, so
 /// that the timeout around the call can end it.
-pub(super) fn store(engine: &Engine, limits: &Limits, callee: Arc<Callee>) -> Store<Guest> {
+pub(super) fn store(
+    engine: &Engine,
+    limits: &Limits,
+    callee: Arc<Callee>,
+    served: Option<Served>,
+    now_ms: u64,
+) -> Store<Guest> {
     let guest = Guest {
         callee,
-        room: Room { memory_bytes: limits.memory_bytes, table_elements: limits.table_elements },
+        room: Room {
+            memory_taken: 0,
+            memory_bytes: limits.memory_bytes,
+            table_elements: limits.table_elements,
+        },
         ticks_left: ticks(limits.call_cpu),
         lines: Lines { left: limits.log_lines, bytes: limits.log_line_bytes, dropped: 0 },
+        runtime: Runtime::new(now_ms, limits),
+        host_calls_left: limits.host_calls,
+        served,
     };
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.room);
@@ -64,16 +94,62 @@ fn ticks(time: Duration) -> u128 {
 }
 
 impl Guest {
+    /// What its linear memories have come to. They never shrink.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.room.memory_taken
+    }
+
+    /// Comes first in each import that takes more than a look at the call itself.
+    pub(super) fn take_host_call(&mut self) -> wasmtime::Result<()> {
+        self.host_calls_left = self.host_calls_left.checked_sub(1).ok_or(OverCalls)?;
+        Ok(())
+    }
+
+    pub(super) fn services(&self) -> Option<Served> {
+        self.served.clone()
+    }
+
     /// Called at the first check after a tick, so only while the guest computes.
     fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
         self.ticks_left = self.ticks_left.checked_sub(1).ok_or(OverTime)?;
         Ok(UpdateDeadline::Yield(1))
     }
+
+    fn log_printed(&mut self, printed: Taken) {
+        for (level, line) in printed.lines {
+            self.log_line(level, &line);
+        }
+        self.lines.dropped += printed.beyond;
+    }
+
+    fn log_line(&mut self, level: log::Level, text: &str) {
+        if self.lines.left == 0 {
+            self.lines.dropped += 1;
+            return;
+        }
+        self.lines.left -= 1;
+        let line = &text[..text.floor_char_boundary(self.lines.bytes)];
+        self.callee.log.write(level, &self.callee.version, line);
+        tracing::debug!(
+            target: GUEST_LOG,
+            {
+                org.id = %self.callee.org,
+                plugin.name = %self.callee.name,
+                plugin.version = %self.callee.version,
+                guest.level = ?level,
+                // Quoted, so that a guest cannot write what looks like a line of ours.
+                line = ?line
+            },
+            "guest"
+        );
+    }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
+        self.log_printed(self.runtime.take_all_printed());
         if self.lines.dropped > 0 {
+            self.callee.log.drop_lines(self.lines.dropped);
             tracing::debug!(
                 target: GUEST_LOG,
                 {
@@ -90,6 +166,7 @@ impl Drop for Guest {
 
 /// What is left of the memory of a call, over all memories and tables of its instance.
 struct Room {
+    memory_taken: u64,
     memory_bytes: usize,
     table_elements: usize,
 }
@@ -110,7 +187,9 @@ impl ResourceLimiter for Room {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Self::take(&mut self.memory_bytes, current, desired)
+        let grown = Self::take(&mut self.memory_bytes, current, desired)?;
+        self.memory_taken += desired.saturating_sub(current) as u64;
+        Ok(grown)
     }
 
     fn table_growing(
@@ -154,23 +233,8 @@ impl config::Host for Guest {
 
 impl log::Host for Guest {
     fn write(&mut self, level: log::Level, text: String) {
-        if self.lines.left == 0 {
-            self.lines.dropped += 1;
-            return;
-        }
-        self.lines.left -= 1;
-        let line = &text[..text.floor_char_boundary(self.lines.bytes)];
-        tracing::debug!(
-            target: GUEST_LOG,
-            {
-                org.id = %self.callee.org,
-                plugin.name = %self.callee.name,
-                plugin.version = %self.callee.version,
-                guest.level = ?level,
-                // Quoted, so that a guest cannot write what looks like a line of ours.
-                line = ?line
-            },
-            "guest"
-        );
+        // First what was printed before.
+        self.log_printed(self.runtime.take_printed());
+        self.log_line(level, &text);
     }
 }

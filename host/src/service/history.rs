@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::{
     people::{People, PersonRef},
     presence::{Presence, PresenceView},
@@ -9,8 +11,12 @@ use super::{
 };
 use crate::{
     Error, Result,
-    db::{Db, messages, messages::Part, threads},
-    domain::{Caller, Message, MessageId, ThreadId, User},
+    db::{
+        Db, OrgConn,
+        history::{self, Part, Place},
+        messages, threads,
+    },
+    domain::{Caller, Message, MessageId, ThreadId, User, UserId},
 };
 
 /// The most that one page holds, and what a request without `limit` gets.
@@ -134,30 +140,29 @@ impl History {
         let place = match anchor {
             Anchor::Newest => None,
             Anchor::Before(id) | Anchor::After(id) | Anchor::Around(id) => {
-                let seq = messages::find_seq(conn, me, thread_id, id).await?;
-                Some(seq.ok_or_else(|| unknown_anchor(anchor))?)
+                let place = history::find_place(conn, me, thread_id, id).await?;
+                Some(place.ok_or_else(|| unknown_anchor(anchor))?)
             }
         };
         match (anchor, place) {
-            (Anchor::After(_), Some(seq)) => {
-                let mut found =
-                    messages::list_thread(conn, me, thread_id, Part::After(seq), limit + 1).await?;
+            (Anchor::After(_), Some(place)) => {
+                let mut found = after(conn, (me, thread_id), place, limit + 1).await?;
                 let next = cut(&mut found, limit, |message| message.id).map(NextPart::After);
                 Ok((found, next))
             }
-            (Anchor::Around(_), Some(seq)) => {
+            (Anchor::Around(id), Some(place)) => {
                 let older = limit / 2;
-                let mut found =
-                    messages::list_thread(conn, me, thread_id, Part::Before(seq), older).await?;
-                let newer = Part::After(seq - 1);
-                found.extend(
-                    messages::list_thread(conn, me, thread_id, newer, limit - older).await?,
-                );
+                let before = Part::Before(place);
+                let mut found = history::list_thread(conn, me, thread_id, before, older).await?;
+                let found_here = messages::find(conn, me, id).await?;
+                let newer = limit - older - i64::from(found_here.is_some());
+                found.extend(found_here);
+                found.extend(after(conn, (me, thread_id), place, newer).await?);
                 Ok((found, None))
             }
             (_, place) => {
                 let part = place.map_or(Part::Newest, Part::Before);
-                let mut found = messages::list_thread(conn, me, thread_id, part, limit + 1).await?;
+                let mut found = history::list_thread(conn, me, thread_id, part, limit + 1).await?;
                 found.reverse();
                 let next = cut(&mut found, limit, |message| message.id).map(NextPart::Before);
                 found.reverse();
@@ -171,6 +176,22 @@ impl History {
         let mut handle = self.db.org(caller.org.id).await?;
         Ok(threads::count_unread(&mut handle.conn(), caller.user.id).await?)
     }
+}
+
+/// What follows on a place, the reader's held ones last.
+async fn after(
+    conn: &mut OrgConn<'_>,
+    (me, thread_id): (UserId, ThreadId),
+    place: Place,
+    limit: i64,
+) -> Result<Vec<Message>> {
+    let mut found = history::list_thread(conn, me, thread_id, Part::After(place), limit).await?;
+    let room = limit - i64::try_from(found.len()).unwrap_or(limit);
+    if matches!(place, Place::Seq(_)) && room > 0 {
+        let unplaced = Part::After(Place::Unplaced(MessageId::from(Uuid::nil())));
+        found.extend(history::list_thread(conn, me, thread_id, unplaced, room).await?);
+    }
+    Ok(found)
 }
 
 /// Cuts off what is over the limit; where there was any, names the last that stays.

@@ -101,6 +101,7 @@ impl Identity {
             user,
             kind: claims.kind,
             admin: verified.is_admin(),
+            roles: claims.roles.as_slice().into(),
             issued_at: claims.issued_at,
             expires_at: claims.expires_at,
         };

@@ -1,10 +1,14 @@
 //! Use cases: what a request means, whichever door it came in by.
 
 mod directory;
+mod due_holds;
+mod editing;
 mod history;
+mod holding;
 mod identity;
 mod in_flight;
 mod kv;
+mod lanes;
 mod limits;
 mod messages;
 mod notifications;
@@ -14,24 +18,30 @@ mod people;
 mod plugins;
 mod presence;
 mod reading;
+mod refusals;
 mod registry;
+mod review;
 mod secrets;
 mod sending;
 mod sessions;
 mod sync;
 mod telling;
+mod terms;
 mod typing;
 mod upkeep;
 mod writer;
 
 use std::{sync::Arc, time::Duration};
 
+pub use crate::db::audit::AuditRow as AuditEntry;
 pub use directory::Directory;
+pub use due_holds::DueHolds;
+pub use editing::EditCommand;
 pub use history::{Anchor, History, NextPart, PAGE as HISTORY_PAGE, Page, ThreadEntry};
 pub use identity::{Identity, Session};
 pub use kv::{Increment, Kv};
 pub use limits::Limits;
-pub use messages::{EditCommand, Messages};
+pub use messages::Messages;
 pub use notifications::{NotificationEntry, Notifications, PAGE as NOTIFICATION_PAGE};
 pub use operator::{Operator, OrgChange, OrgEntry};
 pub use outgoing::{LookUp, Names, Outgoing, SystemNames};
@@ -39,17 +49,23 @@ pub use people::{People, PersonRef};
 pub use plugins::{PluginEntry, Plugins, VersionEntry};
 pub use presence::{OnlineUser, Presence, PresenceView};
 pub use reading::{MOST_IDS, Marked, Reading};
+pub use refusals::Refusals;
 pub use registry::Registry;
+pub use review::{HeldEntry, PAGE as REVIEW_PAGE, Refusal, Review, ReviewCommand, Reviewed};
 pub use secrets::{NewSecret, SecretEntry, SecretSettings, Secrets};
 pub use sending::{Letter, Prepared, SendCommand, Sending, Sent, Via};
 pub use sessions::{OpenSession, Sessions};
 pub use sync::{Sync, SyncService};
+pub use terms::ReviewSettings;
 pub use typing::Typing;
 pub use upkeep::Upkeep;
-pub use writer::{Writer, WriterLimits};
-// For the transports, which know nothing else of `auth`.
+pub use writer::{Job, Stored, Writer, WriterLimits};
+// For the transports, which know nothing else of `auth` and `db`.
 pub use crate::auth::{NewKey, same_secret};
+pub use crate::db::plugins::Terms as PluginTerms;
+pub use crate::plugin::{Live as PluginLive, LogPage};
 
+use holding::Holding;
 use telling::Telling;
 
 use crate::{
@@ -70,6 +86,7 @@ pub struct ServiceSettings {
     pub writer: WriterLimits,
     /// How long somebody without a socket still counts as online.
     pub presence_grace: Duration,
+    pub review: ReviewSettings,
     pub guests: GuestSettings,
 }
 
@@ -115,6 +132,8 @@ pub struct UseCases {
     pub secrets: Secrets,
     pub directory: Directory,
     pub operator: Operator,
+    pub review: Review,
+    pub due_holds: DueHolds,
 }
 
 impl Services {
@@ -135,17 +154,37 @@ impl Services {
         let (writer, task) = Writer::start(db.clone(), events.clone(), settings.writer);
         let telling = Telling::start(writer.clone(), events.clone());
         let verifier = Verifier::new(settings.verifier);
+        let review = settings.review;
+        let holding = Holding::new(db.clone(), people.clone(), telling.clone(), review);
+        let refusals = Refusals::start(db.clone(), review.refusals_queue);
         let GuestSettings { kv, outgoing, secrets } = settings.guests;
         let use_cases = UseCases {
             identity: Identity::new(db.clone(), registry.clone(), people.clone(), verifier),
-            sending: Sending::new(
-                db.clone(),
-                people.clone(),
-                plugins.clone(),
-                limits.clone(),
+            sending: Sending::new(sending::Parts {
+                db: db.clone(),
+                people: people.clone(),
+                plugins: plugins.clone(),
+                limits: limits.clone(),
                 writer,
-            ),
-            messages: Messages::new(db.clone(), people.clone(), plugins.clone(), telling.clone()),
+                holding: holding.clone(),
+                refusals: refusals.clone(),
+            }),
+            messages: Messages {
+                db: db.clone(),
+                people: people.clone(),
+                plugins: plugins.clone(),
+                telling: telling.clone(),
+                holding: holding.clone(),
+                refusals,
+            },
+            review: Review { db: db.clone(), people: people.clone(), holding: holding.clone() },
+            due_holds: DueHolds {
+                db: db.clone(),
+                registry: registry.clone(),
+                plugins: plugins.clone(),
+                holding,
+                settings: review,
+            },
             history: History::new(db.clone(), people.clone(), presence.clone()),
             reading: Reading::new(db.clone(), people.clone(), telling),
             sync: SyncService::new(db.clone(), people.clone()),

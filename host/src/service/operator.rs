@@ -11,8 +11,8 @@ use super::registry::{Registry, patch};
 use crate::{
     Error, Result,
     auth::{self, MintClaims, NewKey},
-    db::{self, Db, OrgTx, keys, orgs, orgs::OrgRow, users},
-    domain::{Email, InvalidField, KeyId, KeyKind, Org, OrgId, OrgKey, OrgSlug},
+    db::{self, Db, OrgTx, audit, keys, orgs, orgs::OrgRow, users},
+    domain::{Email, InvalidField, KeyId, KeyKind, Org, OrgId, OrgKey, OrgSlug, UserId},
 };
 
 /// An org as its operator sees it.
@@ -24,6 +24,8 @@ pub struct OrgEntry {
 /// What changes about an org; a field that is `None` stays.
 #[derive(Clone, Debug, Default)]
 pub struct OrgChange {
+    /// The admin who asks for it; `None`: an operator.
+    pub by: Option<UserId>,
     pub name: Option<String>,
     /// A merge patch (RFC 7396): `null` takes a setting back to the server's default.
     pub settings: Option<Json>,
@@ -88,6 +90,9 @@ impl Operator {
         orgs::update(&mut tx.conn(), name, &own).await?;
         if let Some(suspended) = change.suspended {
             orgs::update_suspended(&mut tx.conn(), suspended).await?;
+        }
+        if let Some(settings) = &change.settings {
+            audit::insert(&mut tx.conn(), change.by, "settings.change", slug, settings).await?;
         }
         self.commit(tx).await?;
         self.load_org(slug).await

@@ -136,7 +136,7 @@ impl Presence {
         match org.settings.presence {
             PresenceScope::Org => Some(Audience::Org),
             PresenceScope::Off => None,
-            PresenceScope::Peers => match self.peers(org.id, user).await {
+            PresenceScope::Peers => match self.knowing(org.id, user).await {
                 Ok(peers) => Some(Audience::People(peers)),
                 Err(error) => {
                     tracing::warn!(%error, org.id = %org.id, "presence could not be told");
@@ -144,6 +144,11 @@ impl Presence {
                 }
             },
         }
+    }
+
+    async fn knowing(&self, org_id: OrgId, user: UserId) -> Result<Vec<UserId>> {
+        let mut handle = self.db.org(org_id).await?;
+        Ok(threads::list_knowing(&mut handle.conn(), user).await?)
     }
 
     async fn peers(&self, org_id: OrgId, user: UserId) -> Result<Vec<UserId>> {

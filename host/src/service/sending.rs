@@ -10,18 +10,20 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use super::{
+    holding::Holding,
     in_flight::{Claim, InFlight},
     limits::Limits,
     people::People,
     plugins::Plugins,
+    refusals::{Refusals, Target},
     writer::{Job, Pending, Stored, Writer},
 };
 use crate::{
     Error, Result,
-    db::{Db, messages, threads},
+    db::{Db, batch::Fate, messages, threads},
     domain::{
-        Body, BodyLimits, Caller, ClientId, Draft, Email, Message, MessageId, NotificationEvents,
-        OrgId, ThreadId, User,
+        Body, BodyLimits, Caller, ClientId, Draft, Email, Judgement, Message, MessageId,
+        NotificationEvents, OrgId, Outcome, ThreadId, User, UserId,
     },
     events::SocketKey,
     plugin::{BeforeSend, Door},
@@ -109,21 +111,30 @@ pub struct Sending {
     plugins: Plugins,
     limits: Arc<Limits>,
     writer: Writer,
+    holding: Holding,
+    refusals: Refusals,
     in_flight: InFlight,
     /// Threads that exist, or whose opener has been charged for them.
     threads: Cache<(OrgId, ThreadId), ()>,
 }
 
+/// What sending shares with other use cases.
+pub(super) struct Parts {
+    pub db: Db,
+    pub people: People,
+    pub plugins: Plugins,
+    pub limits: Arc<Limits>,
+    pub writer: Writer,
+    pub holding: Holding,
+    pub refusals: Refusals,
+}
+
 impl Sending {
-    pub fn new(
-        db: Db,
-        people: People,
-        plugins: Plugins,
-        limits: Arc<Limits>,
-        writer: Writer,
-    ) -> Self {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { db, people, plugins, limits, writer, holding, refusals } = parts;
         let threads = Cache::builder().max_capacity(500_000).build();
-        Self { db, people, plugins, limits, writer, in_flight: InFlight::default(), threads }
+        let in_flight = InFlight::default();
+        Self { db, people, plugins, limits, writer, holding, refusals, in_flight, threads }
     }
 
     /// Takes one send from the caller's allowance; comes before the request is read.
@@ -181,7 +192,7 @@ impl Sending {
             .plugins
             .before_send(&BeforeSend {
                 caller,
-                to: &recipient.email,
+                to: &recipient,
                 body: &command.body,
                 reply_to: command.reply_to,
                 previous: None,
@@ -191,10 +202,12 @@ impl Sending {
                 limits: &limits,
             })
             .await?;
+        let decision = judgement.decision();
+        let (body, fate) = self.fate((caller, via), recipient.id, judgement)?;
         let draft = Draft {
             sender_id: caller.user.id,
             recipient_id: recipient.id,
-            body: judgement.body,
+            body,
             reply_to: command.reply_to,
             client_id: command.client_id.clone(),
             request_hash,
@@ -203,6 +216,8 @@ impl Sending {
         let pending = self.writer.enqueue(Job {
             org_id: caller.org.id,
             draft,
+            fate,
+            decision,
             sender: caller.user.clone(),
             recipient: recipient.clone(),
             recipient_reply_to,
@@ -211,6 +226,27 @@ impl Sending {
             claim,
         })?;
         Ok(Prepared::Queued { pending, caller: caller.clone(), recipient, draft: key })
+    }
+
+    /// What becomes of a draft that plugins have judged; of one that they refused, a note.
+    fn fate(
+        &self,
+        (caller, via): (&Caller, Via),
+        recipient: UserId,
+        judgement: Judgement,
+    ) -> Result<(Body, Fate)> {
+        let decision = judgement.decision();
+        let fate = match judgement.outcome {
+            Outcome::Send => Fate::Sent,
+            Outcome::Shadow => Fate::Shadowed,
+            Outcome::Hold(hold) => Fate::Held(Box::new(self.holding.new_hold(caller, via, hold))),
+            Outcome::Reject(rejection) => {
+                let target = Target { recipient, message: None };
+                self.refusals.note(caller, target, &rejection, decision);
+                return Err(Error::Rejected(rejection));
+            }
+        };
+        Ok((judgement.body, fate))
     }
 
     /// Waits until a prepared send is stored.

@@ -8,11 +8,11 @@ use super::Services;
 use crate::{
     Result,
     db::{
-        changes,
+        audit, changes, due,
         notices::{Notice, Notices},
-        orgs,
+        orgs, refusals,
     },
-    domain::OrgId,
+    domain::{Org, OrgId},
     events::{Event, Events},
 };
 
@@ -35,7 +35,8 @@ impl Upkeep {
 
     /// Runs until it is dropped.
     pub async fn run(self) {
-        tokio::join!(self.hear(), self.poll(), self.sweep(), self.prune());
+        let holds = self.services.due_holds.run();
+        tokio::join!(self.hear(), self.poll(), self.sweep(), self.prune(), holds);
     }
 
     async fn hear(&self) {
@@ -150,7 +151,22 @@ impl Upkeep {
                     break;
                 }
             }
+            self.prune_reviews(&org.org).await?;
         }
+        Ok(())
+    }
+
+    /// Removes what an org need not remember any longer of refusals, reviews and who did what.
+    async fn prune_reviews(&self, org: &Org) -> Result<()> {
+        let ago =
+            |days: u32| OffsetDateTime::now_utc() - Duration::from_secs(u64::from(days) * 86_400);
+        let (review, log) = (ago(org.settings.review_days), ago(org.settings.audit_days));
+        let most = u64::try_from(Self::PRUNE_ROWS).unwrap_or(u64::MAX);
+        let mut handle = self.services.db.org(org.id).await?;
+        let conn = &mut handle.conn();
+        while refusals::prune(conn, review, Self::PRUNE_ROWS).await? == most {}
+        while due::prune(conn, review, Self::PRUNE_ROWS).await? == most {}
+        while audit::prune(conn, log, Self::PRUNE_ROWS).await? == most {}
         Ok(())
     }
 }

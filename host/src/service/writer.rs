@@ -1,7 +1,7 @@
-//! The one task that stores messages: whatever waits, in one statement.
+//! The one task that stores messages: whatever waits, in one statement or few.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, hash_map::Entry},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -9,16 +9,22 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::in_flight::Claim;
+use super::{
+    in_flight::Claim,
+    lanes::{Lanes, Person, Waits},
+    terms::no_room,
+};
 use crate::{
     Error, Result,
     db::{
         self, Db, DbError,
-        batch::{self, NewMessage, Placed},
+        batch::{self, Fate, NewMessage, Placed},
+        held::{self, Quota, Waiting as Held},
     },
-    domain::{Draft, Message, MessageId, MessageState, OrgId, User},
+    domain::{ClientId, Decision, Draft, Message, MessageId, MessageState, OrgId, User, UserId},
     events::{Event, Events, Exchange, SocketKey},
 };
 
@@ -37,6 +43,9 @@ pub struct WriterLimits {
 pub struct Job {
     pub org_id: OrgId,
     pub draft: Draft,
+    pub fate: Fate,
+    /// How plugins decided; `None` where none was asked.
+    pub decision: Option<Decision>,
     pub sender: Arc<User>,
     pub recipient: Arc<User>,
     /// What the message replies to, as the recipient sees it.
@@ -128,21 +137,45 @@ struct Task {
 
 impl Task {
     async fn run(self, mut queue: mpsc::Receiver<Waiting>) {
-        let mut waiting = Vec::with_capacity(self.limits.batch);
-        while queue.recv_many(&mut waiting, self.limits.batch).await > 0 {
-            // A client id counts once a batch; whoever repeats it goes with the next one,
-            // which will find the first stored.
-            while !waiting.is_empty() {
-                let (batch, repeats) = split_repeats(std::mem::take(&mut waiting));
-                let begun = self.begun.fetch_add(1, Ordering::AcqRel) + 1;
-                self.store(batch).await;
-                self.announcing.send_replace(begun);
-                waiting = repeats;
+        let mut lanes = Lanes::new(self.limits.batch);
+        let mut storing = FuturesUnordered::new();
+        let task = &self;
+        let mut is_open = true;
+        while is_open || !lanes.is_idle() {
+            tokio::select! {
+                biased;
+                Some(number) = storing.next() => {
+                    self.announcing.send_replace(lanes.end(number));
+                }
+                next = queue.recv(), if is_open && lanes.room() > 0 => match next {
+                    Some(waiting) => lanes.wait(waiting),
+                    None => is_open = false,
+                },
+            }
+            while lanes.room() > 0
+                && let Ok(waiting) = queue.try_recv()
+            {
+                lanes.wait(waiting);
+            }
+            while let Some((number, batch)) = lanes.next() {
+                task.begun.store(lanes.begun(), Ordering::Release);
+                storing.push(async move {
+                    // Boxed: large as a future, and one a batch.
+                    Box::pin(task.store(batch)).await;
+                    number
+                });
             }
         }
     }
 
     async fn store(&self, batch: Vec<Waiting>) {
+        let holds = |waiting: &Waiting| matches!(waiting.job.fate, Fate::Held(_));
+        // Boxed, so that batches which hold nothing do not carry it along.
+        let batch =
+            if batch.iter().any(holds) { Box::pin(self.with_room(batch)).await } else { batch };
+        if batch.is_empty() {
+            return;
+        }
         let rows: Vec<NewMessage> = batch.iter().map(row).collect();
         match self.insert(&rows).await {
             Ok(placed) => self.announce(batch, rows, placed).await,
@@ -164,6 +197,56 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// Leaves out what would be held beyond a quota. Counted here, where sends come one after
+    /// another, so that many at once do not slip past it.
+    async fn with_room(&self, batch: Vec<Waiting>) -> Vec<Waiting> {
+        let mut room = Vec::with_capacity(batch.len());
+        let mut counted: HashMap<(OrgId, UserId), Held> = HashMap::new();
+        let mut of_org: HashMap<OrgId, i64> = HashMap::new();
+        for waiting in batch {
+            let Fate::Held(new) = &waiting.job.fate else {
+                room.push(waiting);
+                continue;
+            };
+            let (org_id, sender) = (waiting.job.org_id, waiting.job.draft.sender_id);
+            let key = (org_id, sender);
+            if let Entry::Vacant(place) = counted.entry(key) {
+                match self.count_held(org_id, sender, new.quota).await {
+                    Ok(held) => drop(place.insert(held)),
+                    Err(error) => {
+                        refuse(vec![waiting], error);
+                        continue;
+                    }
+                }
+            }
+            let Some(held) = counted.get_mut(&key) else { continue };
+            let of_org = of_org.entry(org_id).or_insert(held.of_org);
+            if new.quota.admits(held.of_sender, *of_org) {
+                held.of_sender += 1;
+                *of_org += 1;
+                room.push(waiting);
+            } else {
+                let _ = waiting.done.send(Err(no_room(new.hold.cause)));
+            }
+        }
+        room
+    }
+
+    async fn count_held(
+        &self,
+        org_id: OrgId,
+        sender: UserId,
+        quota: Quota,
+    ) -> Result<Held, DbError> {
+        let counting = async {
+            let mut handle = self.db.org(org_id).await?;
+            held::count_waiting(&mut handle.conn(), sender, quota).await
+        };
+        tokio::time::timeout(self.limits.patience, counting)
+            .await
+            .unwrap_or(Err(DbError::PoolTimedOut))
     }
 
     /// One statement; a deadlock with a reader's transaction is tried again.
@@ -215,15 +298,19 @@ impl Task {
     }
 }
 
-/// The first of each client id, and those that repeat one.
-fn split_repeats(waiting: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
-    let mut seen = HashSet::new();
-    waiting.into_iter().partition(|waiting| {
-        let draft = &waiting.job.draft;
-        draft.client_id.as_ref().is_none_or(|client_id| {
-            seen.insert((waiting.job.org_id, draft.sender_id, client_id.as_str().to_owned()))
-        })
-    })
+impl Waits for Waiting {
+    /// Whoever repeats a client id goes with the next batch, which will find the first stored.
+    type Key = (OrgId, UserId, ClientId);
+
+    fn people(&self) -> [Person; 2] {
+        let Job { org_id, draft, .. } = &self.job;
+        [(*org_id, draft.sender_id), (*org_id, draft.recipient_id)]
+    }
+
+    fn key(&self) -> Option<Self::Key> {
+        let Job { org_id, draft, .. } = &self.job;
+        draft.client_id.clone().map(|id| (*org_id, draft.sender_id, id))
+    }
 }
 
 /// Ids are given out here, in the order of the queue, so that they sort as messages do.
@@ -232,6 +319,8 @@ fn row(waiting: &Waiting) -> NewMessage {
         org_id: waiting.job.org_id,
         id: MessageId::new(),
         draft: waiting.job.draft.clone(),
+        fate: waiting.job.fate.clone(),
+        decision: waiting.job.decision.clone(),
     }
 }
 
@@ -245,8 +334,14 @@ fn stored_message(row: NewMessage, placed: Placed) -> Message {
         client_id: draft.client_id.map(|id| id.as_str().to_owned()),
         body: draft.body,
         reply_to: draft.reply_to,
-        seq: Some(placed.seq),
-        state: MessageState::Sent,
+        seq: placed.seq,
+        state: match row.fate {
+            Fate::Held(_) => MessageState::Held,
+            Fate::Sent | Fate::Shadowed => MessageState::Sent,
+        },
+        shadowed: matches!(row.fate, Fate::Shadowed),
+        refused_reason: None,
+        pending_revision: None,
         created_at: placed.created_at,
         edited_at: None,
         deleted_at: None,

@@ -30,6 +30,10 @@ pub(super) async fn emit(io: &SocketIo, hub: &Hub, event: Event) {
                 notification(hub, &exchange);
             }
         }
+        Event::MessageReleased { exchange, recipient_prev_seq, notify } => {
+            message_released(hub, &exchange, recipient_prev_seq, notify);
+        }
+        Event::PendingEdit(exchange) => tell_sender(hub, &exchange),
         Event::MessageUpdated(exchange) => message_updated(hub, &exchange),
         Event::MessageDeleted { org_id, to, message_id, peer, scope, was_unread } => {
             let data = json!({
@@ -106,7 +110,7 @@ fn tell_lossy(hub: &Hub, (org_id, user_id): Person, name: &'static str, data: &J
 /// A message as each side sees it.
 fn views(exchange: &Exchange) -> (MessageView, MessageView) {
     let view = MessageView::new(&exchange.message, &exchange.sender, &exchange.recipient);
-    let theirs = view.clone().replying_to(exchange.recipient_reply_to);
+    let theirs = view.clone().received(exchange.recipient_reply_to);
     (view, theirs)
 }
 
@@ -126,7 +130,30 @@ fn message_sent(hub: &Hub, exchange: &Exchange, prev: (i64, i64), origin: Option
     }
 }
 
+fn tell_sender(hub: &Hub, exchange: &Exchange) {
+    let (mine, _) = views(exchange);
+    let conns = hub.of_person(exchange.org_id, exchange.sender.id);
+    send(&conns, None, "messageUpdated", &mine);
+}
+
+/// For the recipient it is new; its sender has had it since it was held.
+fn message_released(hub: &Hub, exchange: &Exchange, prev_seq: i64, notify: bool) {
+    let (mine, theirs) = views(exchange);
+    let senders = hub.of_person(exchange.org_id, exchange.sender.id);
+    send(&senders, None, "messageUpdated", &mine);
+    if exchange.message.visible_to(exchange.recipient.id) {
+        let recipients = hub.of_person(exchange.org_id, exchange.recipient.id);
+        send(&recipients, None, "newMessage", &theirs.after(prev_seq));
+    }
+    if notify {
+        notification(hub, exchange);
+    }
+}
+
 fn notification(hub: &Hub, exchange: &Exchange) {
+    if !exchange.message.visible_to(exchange.recipient.id) {
+        return;
+    }
     let recipients = hub.of_person(exchange.org_id, exchange.recipient.id);
     let view = NotificationView::of_message(&exchange.message, &exchange.sender);
     send(&recipients, None, "notification", &view);

@@ -1,7 +1,5 @@
 //! What operators and org admins send and get.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -9,11 +7,8 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::message::time_text;
 use crate::{
     Error, Result,
-    domain::{
-        Algorithm, Email, InvalidField, KeyId, KeyKind, OnFault, OrgId, OrgKey, OrgSettings,
-        OrgSlug,
-    },
-    service::{NewKey, OrgChange, OrgEntry, PluginEntry},
+    domain::{Algorithm, Email, InvalidField, KeyId, KeyKind, OrgId, OrgKey, OrgSettings, OrgSlug},
+    service::{NewKey, OrgChange, OrgEntry},
 };
 
 /// A new org, or a change of one.
@@ -37,7 +32,12 @@ impl OrgRequest {
         if self.org_id.is_some() {
             return Err(Error::invalid("orgId", "cannot be changed"));
         }
-        Ok(OrgChange { name: self.name, settings: self.settings, suspended: self.suspended })
+        Ok(OrgChange {
+            by: None,
+            name: self.name,
+            settings: self.settings,
+            suspended: self.suspended,
+        })
     }
 }
 
@@ -215,72 +215,4 @@ impl RevokeRequest {
 
 fn parse_email(text: &str) -> Result<Email> {
     Email::parse(text).map_err(|error| Error::invalid("email", error.to_string()))
-}
-
-/// A plugin's configuration: an object of strings.
-pub type ConfigRequest = BTreeMap<String, String>;
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ActivateRequest {
-    /// SHA-256 in hex; the newest upload where it is left out.
-    pub version: Option<String>,
-    /// What a message meets when the plugin gives no answer.
-    pub on_fault: Option<OnFault>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PluginView {
-    name: String,
-    /// `active`, or `ready` where no version decides.
-    state: &'static str,
-    /// The version that decides.
-    active_version: Option<String>,
-    /// The newest upload, with what its check found.
-    version: Option<String>,
-    hooks: Json,
-    imports: Json,
-    on_fault: OnFault,
-    config: BTreeMap<String, String>,
-    versions: Vec<VersionView>,
-    created_at: String,
-    updated_at: String,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct VersionView {
-    version: String,
-    report: Json,
-    created_at: String,
-}
-
-impl From<PluginEntry> for PluginView {
-    fn from(entry: PluginEntry) -> Self {
-        let newest = entry.versions.first();
-        let found =
-            |field: &str| newest.map_or(Json::Null, |version| version.report[field].clone());
-        Self {
-            state: if entry.active_version.is_some() { "active" } else { "ready" },
-            version: newest.map(|version| version.version.clone()),
-            hooks: found("hooks"),
-            imports: found("imports"),
-            name: entry.name,
-            active_version: entry.active_version,
-            on_fault: entry.on_fault,
-            config: entry.config,
-            versions: entry
-                .versions
-                .into_iter()
-                .map(|version| VersionView {
-                    version: version.version,
-                    report: version.report,
-                    created_at: time_text(version.created_at),
-                })
-                .collect(),
-            created_at: time_text(entry.created_at),
-            updated_at: time_text(entry.updated_at),
-        }
-    }
 }

@@ -38,6 +38,12 @@ pub struct MessageView {
     read_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     prev_seq: Option<i64>,
+    /// Why it was refused after a review; only then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// An edit of the reader's own that waits for a review; only then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending_revision: Option<i32>,
 }
 
 impl MessageView {
@@ -59,6 +65,8 @@ impl MessageView {
             deleted_at: message.deleted_at.map(time_text),
             read_at: message.read_at.map(time_text),
             prev_seq: None,
+            reason: message.refused_reason.clone(),
+            pending_revision: message.pending_revision,
         }
     }
 
@@ -69,10 +77,12 @@ impl MessageView {
         self
     }
 
-    /// With what one reader sees that the message replies to.
+    /// As its recipient sees it, who may see less of what it replies to, and nothing of edits
+    /// that wait.
     #[must_use]
-    pub fn replying_to(mut self, reply_to: Option<MessageId>) -> Self {
+    pub fn received(mut self, reply_to: Option<MessageId>) -> Self {
         self.reply_to = reply_to;
+        self.pending_revision = None;
         self
     }
 }

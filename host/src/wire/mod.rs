@@ -3,22 +3,30 @@
 mod admin;
 mod error;
 mod message;
+mod plugins;
 mod request;
+mod review;
 mod secret;
 mod sync;
 
 pub use admin::{
-    ActivateRequest, ConfigRequest, KeyRequest, KeyView, MintedKeyView, OrgRequest, OrgView,
-    PluginView, RebindRequest, RevokeRequest,
+    KeyRequest, KeyView, MintedKeyView, OrgRequest, OrgView, RebindRequest, RevokeRequest,
 };
 pub use error::Problem;
 pub use message::{
     LastMessageView, MarkedView, MessageView, NotificationView, OnlineUserView, PeerInfo,
     ThreadView, time_text,
 };
+pub use plugins::{
+    ActivateRequest, ConfigRequest, GrantsRequest, LogQuery, OrderRequest, PluginView,
+};
 pub use request::{
     ListQuery, MarkRequest, MarkTarget, NotificationsRequest, Object, ThreadQuery, parse_edit,
     parse_ids, parse_send,
+};
+pub use review::{
+    AuditView, BodyView, DecideRequest, DecidedView, DecisionView, HeldView, RefusalView,
+    ReviewQuery,
 };
 pub use secret::{SecretRequest, SecretView};
 pub use sync::{ChangeView, SyncView};

@@ -286,7 +286,7 @@ impl ThreadQuery {
 }
 
 /// A whole number from 1; more than the most is the most.
-fn parse_limit(text: Option<&str>, most: i64) -> Result<i64> {
+pub(super) fn parse_limit(text: Option<&str>, most: i64) -> Result<i64> {
     let Some(text) = text else { return Ok(most) };
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     // A number too long to read is larger than any limit.

@@ -3,11 +3,17 @@
 mod batch;
 mod deleting;
 mod directory;
+mod due;
+mod fates;
 mod kv;
 mod positions;
+mod positions;
 mod pruning;
+mod pruning;
+mod reviewing;
+mod scene;
 mod secrets;
 mod stress;
-mod support;
+pub mod support;
 mod visibility;
 mod writer;

@@ -1,7 +1,10 @@
 //! Plugins through the doors of `duologue::plugin`: real guests, and the real compiling child.
 
+mod chain;
 mod compile;
 mod hostile;
+mod platform;
+mod runtimes;
 mod support;
 mod verdicts;
 mod word_filter;

@@ -7,13 +7,16 @@ use crate::words::Words;
 pub enum Mode {
     Mask,
     Reject,
+    Hold,
+    Shadow,
+    Label,
 }
 
 #[derive(Debug)]
 pub struct Config {
     pub words: Words,
     pub mode: Mode,
-    /// What the sender is told.
+    /// What the sender of a refused message is told.
     pub message: String,
 }
 
@@ -24,7 +27,12 @@ impl Config {
         let mode = match get("mode").as_deref().map(str::trim) {
             None | Some("" | "mask") => Mode::Mask,
             Some("reject") => Mode::Reject,
-            Some(_) => return Err("`mode` must be `mask` or `reject`".to_owned()),
+            Some("hold") => Mode::Hold,
+            Some("shadow") => Mode::Shadow,
+            Some("label") => Mode::Label,
+            Some(_) => {
+                return Err("`mode` must be mask, reject, hold, shadow or label".to_owned());
+            }
         };
         let message = get("message").filter(|message| !message.is_empty());
         Ok(Self {

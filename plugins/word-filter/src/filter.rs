@@ -22,6 +22,12 @@ pub enum Judgement {
         fields: Vec<&'static str>,
         message: String,
     },
+    /// To be looked at for the words in these fields.
+    Hold(Vec<&'static str>),
+    /// To be seen by nobody but its sender.
+    Shadow(Vec<&'static str>),
+    /// To be noted and nothing more.
+    Label(Vec<&'static str>),
 }
 
 /// The texts that changed; `None` and missing ones stay as they are.
@@ -43,6 +49,9 @@ pub fn judge(config: &Config, texts: &Texts) -> Judgement {
         _ if fields.is_empty() => Judgement::Pass,
         Mode::Mask => Judgement::Mask(masked),
         Mode::Reject => Judgement::Reject { fields, message: config.message.clone() },
+        Mode::Hold => Judgement::Hold(fields),
+        Mode::Shadow => Judgement::Shadow(fields),
+        Mode::Label => Judgement::Label(fields),
     }
 }
 
@@ -106,6 +115,16 @@ mod tests {
 
         let fields = vec!["attachments", "metadata"];
         assert_eq!(judged, Judgement::Reject { fields, message: "no".to_owned() });
+    }
+
+    #[test]
+    fn what_does_not_refuse_names_the_fields_too() {
+        let fields = || vec!["attachments", "metadata"];
+        let judge = |mode| judge(&config(mode, "bad"), &texts());
+
+        assert_eq!(judge(Mode::Hold), Judgement::Hold(fields()));
+        assert_eq!(judge(Mode::Shadow), Judgement::Shadow(fields()));
+        assert_eq!(judge(Mode::Label), Judgement::Label(fields()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What one statement of the writer leaves behind.
 
 use duologue::{
-    db::batch::{self, NewMessage, Placed},
+    db::batch::{self, Fate, NewMessage, Placed},
     domain::{ClientId, Draft, MessageId, OrgId, ThreadId, UserId},
 };
 
@@ -59,7 +59,7 @@ fn row(org_id: OrgId, (sender_id, recipient_id): (UserId, UserId), client_id: &s
         client_id: Some(ClientId::parse(client_id.to_owned()).unwrap()),
         request_hash: [7; 32],
     };
-    NewMessage { org_id, id, draft }
+    NewMessage { org_id, id, draft, fate: Fate::Sent, decision: None }
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn each_row_of_a_mixed_batch_is_answered_with_its_place_in_its_thread() {
         .placed
         .iter()
         .map(|placed| placed.unwrap())
-        .map(|placed| (placed.seq, placed.sender_prev_seq, placed.recipient_prev_seq))
+        .map(|placed| (placed.seq.unwrap(), placed.sender_prev_seq, placed.recipient_prev_seq))
         .collect();
 
     // The order of the batch counts, whichever side of a thread wrote.
@@ -92,7 +92,7 @@ async fn each_row_of_a_mixed_batch_is_stored_in_its_own_org() {
         .zip(&mixed.placed)
         .map(|(row, placed)| {
             let content = row.draft.body.content.clone();
-            (row.id, row.org_id, row.draft.thread_id(), placed.unwrap().seq, content)
+            (row.id, row.org_id, row.draft.thread_id(), placed.unwrap().seq.unwrap(), content)
         })
         .collect();
     assert_eq!(stored, sent);
@@ -228,7 +228,7 @@ async fn repeats_among_new_rows_leave_no_gap() {
 
     let placed = batch::insert(&mixed.database.db, &batch).await.unwrap();
 
-    let seqs: Vec<Option<i64>> = placed.iter().map(|placed| placed.map(|it| it.seq)).collect();
+    let seqs: Vec<Option<i64>> = placed.iter().map(|placed| placed.and_then(|it| it.seq)).collect();
     assert_eq!(seqs, [Some(5), None, Some(6), None]);
     let positions: Vec<(i64, i64)> = mixed
         .database

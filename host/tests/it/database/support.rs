@@ -13,11 +13,12 @@ use duologue::{
     db::{Db, MIGRATOR, PoolLimits, orgs, users},
     domain::{Body, Caller, ContentType, Email, Kind, Metadata, Org, OrgId, OrgSettings, OrgSlug},
     embedded::{Embedded, Options},
-    events::Events,
+    events::{Event, Events},
     plugin::{Limits, PluginHost},
     service::{
         GuestSettings, SecretSettings, SendCommand, ServiceSettings, Services, WriterLimits,
     },
+    service::{ReviewSettings, SendCommand, ServiceSettings, Services, WriterLimits},
     settings::Settings,
 };
 use rustix::process::{Pid, geteuid, test_kill_process};
@@ -27,10 +28,17 @@ use sqlx::{
     postgres::{PgPoolOptions, PgRow},
 };
 use time::OffsetDateTime;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, mpsc::Receiver};
 
 /// Generous: it is only ever waited out by a test that fails.
 const LIMIT: Duration = Duration::from_mins(1);
+/// Plugins that gave no answer may be asked again at once; nobody does but a test itself.
+const REVIEW: ReviewSettings = ReviewSettings {
+    interval: LIMIT,
+    ask_again: Duration::ZERO,
+    ask_again_most: LIMIT,
+    refusals_queue: 64,
+};
 /// Keeps test processes from making one template, or clearing up, at the same time.
 const START_LOCK: i64 = 7_274_823;
 
@@ -57,6 +65,11 @@ impl TestDatabase {
 
     /// The use cases of one more server on this database; nobody fans out what they tell.
     pub fn services(&self) -> Services {
+        self.services_and_events().0
+    }
+
+    /// The same, with what it tells.
+    pub fn services_and_events(&self) -> (Services, Receiver<Event>) {
         static PLUGINS: OnceLock<PluginHost> = OnceLock::new();
         let compiler = env!("CARGO_BIN_EXE_duologue").into();
         let plugins =
@@ -66,12 +79,13 @@ impl TestDatabase {
             verifier: VerifierSettings::default(),
             writer: WriterLimits { queue: 1024, batch: 64, patience: LIMIT },
             presence_grace: Duration::ZERO,
+            review: REVIEW,
             guests: guests(),
         };
         let db = database(&Server::get().postgres.url(&self.name));
-        let (services, _) =
-            Services::new(db, &Events::channel().0, plugins.clone(), settings).unwrap();
-        services
+        let (events, told) = Events::channel();
+        let (services, _) = Services::new(db, &events, plugins.clone(), settings).unwrap();
+        (services, told)
     }
 
     pub async fn org<const N: usize>(&self, slug: &str, people: [&str; N]) -> [Caller; N] {
@@ -94,6 +108,7 @@ impl TestDatabase {
                 user: Arc::new(user),
                 kind: Kind::Customer,
                 admin: false,
+                roles: [].into(),
                 issued_at: OffsetDateTime::now_utc(),
                 expires_at: OffsetDateTime::now_utc() + LIMIT,
             });

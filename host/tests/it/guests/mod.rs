@@ -1,6 +1,6 @@
 //! Small guests, most of them hostile: core modules in text, made into components here.
 
-use std::fmt::Write;
+use std::{fmt::Write, path::Path};
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -16,8 +16,13 @@ pub const LONG_ANSWER: &str = include_str!("long-answer.wat");
 pub const FLOOD: &str = include_str!("flood.wat");
 pub const REMEMBER: &str = include_str!("remember.wat");
 pub const ECHO_CONFIG: &str = include_str!("echo-config.wat");
+pub const ECHO_CALLER: &str = include_str!("echo-caller.wat");
+pub const HISTORY: &str = include_str!("history.wat");
+pub const CURIOUS: &str = include_str!("curious.wat");
+pub const LIFECYCLE: &str = include_str!("lifecycle.wat");
 
 const CONSTANT: &str = include_str!("constant.wat");
+const WASI: &str = include_str!("wasi.wat");
 const REALLOC: &str = include_str!("realloc.wat");
 
 /// The interfaces as one text; `world.wit` comes first because it names the package.
@@ -27,6 +32,7 @@ pub fn wit() -> String {
         include_str!("../../../../wit/types.wit"),
         include_str!("../../../../wit/before-send.wit"),
         include_str!("../../../../wit/imports.wit"),
+        include_str!("../../../../wit/lifecycle.wit"),
     ]
     .concat()
 }
@@ -36,14 +42,43 @@ pub fn module(wat: &str) -> Vec<u8> {
     wat::parse_str(wat.replace("{realloc}", REALLOC)).unwrap()
 }
 
+/// A guest that tries something of WASI, given as instructions.
+pub fn trying(trial: &str) -> Vec<u8> {
+    const IMPORTS: [&str; 7] = [
+        "io/poll",
+        "io/streams",
+        "clocks/monotonic-clock",
+        "random/random",
+        "cli/stdin",
+        "cli/stdout",
+        "cli/exit",
+    ];
+    let imports = IMPORTS.map(|interface| format!("import wasi:{interface}@0.2.3;"));
+    let wit = wit().replace("import log;", &format!("import log; {}", imports.concat()));
+    component_of(&[&wit, include_str!("wasi.wit")].concat(), &WASI.replace("{trial}", trial))
+}
+
+/// A guest in another language, built by `make guests` (`host/tools/runtime-guests.sh`).
+pub fn built(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests").join(name);
+    std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; run `make guests` first", path.display()))
+}
+
 /// A component of the world `filter`.
 pub fn component(wat: &str) -> Vec<u8> {
     component_of(&wit(), wat)
 }
 
+/// A component of that world with one more item, such as `import history;`.
+pub fn component_with(item: &str, wat: &str) -> Vec<u8> {
+    let world = "world filter {\n";
+    component_of(&wit().replace(world, &format!("{world}    {item}\n")), wat)
+}
+
 /// The same, as if built for another version of the package.
 pub fn component_for(version: &str, wat: &str) -> Vec<u8> {
-    let as_version = |text: &str| text.replace("@0.1.0", &format!("@{version}"));
+    let as_version = |text: &str| text.replace("@0.2.0", &format!("@{version}"));
     component_of(&as_version(&wit()), &as_version(wat))
 }
 
@@ -77,7 +112,8 @@ pub fn constant(answer: &Answer) -> String {
 }
 
 /// The memory of a guest that holds an answer, laid out as the canonical ABI has it: the outcome
-/// at 0, the verdict at 4, what it carries from 8 on, and texts and lists from 128 on.
+/// at 0, the verdict at 4, what it carries from 8 on, the labels at 48, the explanation at 56, and
+/// texts and lists from 128 on.
 pub struct Answer {
     bytes: Vec<u8>,
 }
@@ -105,6 +141,47 @@ impl Answer {
         answer.word(40, 1);
         answer.word(44, 1500);
         answer
+    }
+
+    /// Held for so many seconds, then refused.
+    pub fn hold(reason: &str, ttl_seconds: Option<u32>) -> Self {
+        let mut answer = Self::default();
+        answer.bytes[4] = 3;
+        answer.text(8, reason);
+        if let Some(ttl) = ttl_seconds {
+            answer.word(16, 1);
+            answer.word(20, ttl);
+        }
+        answer.bytes[24] = 1;
+        answer
+    }
+
+    pub fn shadow() -> Self {
+        let mut answer = Self::default();
+        answer.bytes[4] = 4;
+        answer
+    }
+
+    /// The same with so many labels of this name, each of the score and of high severity.
+    pub fn labelled(mut self, name: &str, score: f32, count: u32) -> Self {
+        let list = self.bytes.len();
+        self.word(48, u32::try_from(list).unwrap());
+        self.word(52, count);
+        self.bytes.resize(list + 20 * count as usize, 0);
+        for at in (list..).step_by(20).take(count as usize) {
+            self.text(at, name);
+            self.word(at + 8, 1);
+            self.word(at + 12, score.to_bits());
+            self.bytes[at + 16] = 3;
+        }
+        // Lists of records are aligned, too.
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        self
+    }
+
+    pub fn explained(mut self, explanation: &str) -> Self {
+        self.some_text(56, explanation);
+        self
     }
 
     pub fn content(content: &str) -> Self {

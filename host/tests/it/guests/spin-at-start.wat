@@ -4,5 +4,5 @@
   {realloc}
   (func $start (loop br 0))
   (start $start)
-  (func (export "duologue:plugin/before-send@0.1.0#before-send") (param i32) (result i32)
+  (func (export "duologue:plugin/before-send@0.2.0#before-send") (param i32) (result i32)
     i32.const 0))

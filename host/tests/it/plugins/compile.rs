@@ -22,26 +22,28 @@ async fn a_report_says_what_a_plugin_is() {
     let report = host().compile(&wasm).await.unwrap().report.clone();
 
     assert_eq!((report.size, report.sha256.len()), (wasm.len(), 64));
-    assert_eq!(report.wit, "0.1.0");
+    assert_eq!(report.wit, "0.2.0");
     assert_eq!(report.hooks, ["before-send"]);
     assert_eq!(report.imports, ["log"]);
 }
 
 #[tokio::test]
 async fn a_guest_of_a_compatible_version_is_taken() {
-    let wasm = guests::component_for("0.1.7", &guests::constant(&Answer::default()));
+    let wasm = guests::component_for("0.2.7", &guests::constant(&Answer::default()));
 
-    assert_eq!(host().compile(&wasm).await.unwrap().report.wit, "0.1.7");
+    assert_eq!(host().compile(&wasm).await.unwrap().report.wit, "0.2.7");
 }
 
 #[tokio::test]
 async fn a_guest_of_another_version_is_refused_with_both_versions() {
-    let wasm = guests::component_for("0.2.0", &guests::constant(&Answer::default()));
+    // By what it exports, and by what it imports.
+    for wat in [&guests::constant(&Answer::default()), guests::FLOOD] {
+        let refusal = refusal(&guests::component_for("0.1.0", wat)).await;
 
-    let refusal = refusal(&wasm).await;
-
-    assert!(refusal.contains("duologue:plugin@0.2.0"), "{refusal}");
-    assert!(refusal.contains("offers 0.1"), "{refusal}");
+        assert!(refusal.contains("duologue:plugin@0.1.0"), "{refusal}");
+        assert!(refusal.contains("offers 0.2"), "{refusal}");
+        assert!(refusal.contains("build it again with the `wit` folder"), "{refusal}");
+    }
 }
 
 #[tokio::test]
@@ -62,9 +64,11 @@ async fn what_is_no_webassembly_is_refused() {
 #[tokio::test]
 async fn an_unknown_import_is_refused_by_name() {
     let imports = [
-        r#"(import "wasi:random/random@0.2.0" (instance (export "get-random-u64" (func (result u64)))))"#,
-        r#"(import "duologue:plugin/http@0.1.0" (instance (export "send" (func))))"#,
-        r#"(import "duologue:plugin/log@0.2.0" (instance (export "write" (func))))"#,
+        r#"(import "wasi:http/types@0.2.3" (instance (export "f" (func))))"#,
+        r#"(import "wasi:random/random@0.3.0" (instance (export "f" (func))))"#,
+        r#"(import "wasi:keyvalue/store@0.2.0" (instance (export "f" (func))))"#,
+        r#"(import "duologue:plugin/nothing@0.2.0" (instance (export "send" (func))))"#,
+        r#"(import "duologue:plugin/log@0.1.0" (instance (export "write" (func))))"#,
         r#"(import "plain" (func))"#,
         r#"(import "some-module" (core module))"#,
     ];
@@ -75,8 +79,25 @@ async fn an_unknown_import_is_refused_by_name() {
         let refusal = refusal(&wasm).await;
 
         assert!(refusal.contains(name), "{refusal}");
-        assert_eq!(refusal.contains("--stub-wasi"), name.starts_with("wasi:"), "{refusal}");
+        assert_eq!(refusal.contains("WASI"), name.starts_with("wasi:"), "{refusal}");
+        assert_eq!(refusal.contains("no HTTP"), name.starts_with("wasi:http"), "{refusal}");
     }
+}
+
+#[tokio::test]
+async fn what_wasi_does_not_have_is_refused_by_name() {
+    let wit = guests::wit().replace("import log;", "import wasi:random/random@0.2.3;")
+        + "package wasi:random@0.2.3 { interface random { toss: func() -> bool; } }";
+    let guest = guests::constant(&Answer::default()).replacen(
+        "(memory",
+        r#"(import "wasi:random/random@0.2.3" "toss" (func (result i32))) (memory"#,
+        1,
+    );
+
+    let refusal = refusal(&guests::component_of(&wit, &guest)).await;
+
+    assert!(refusal.contains("imports are not as this server has them"), "{refusal}");
+    assert!(refusal.contains("toss"), "{refusal}");
 }
 
 #[tokio::test]
@@ -93,7 +114,7 @@ async fn a_hook_that_is_not_offered_is_refused_by_name() {
 
     let refusal = refusal(&guests::component_of(&later, &guest)).await;
 
-    assert!(refusal.contains("duologue:plugin/on-notify@0.1.0"), "{refusal}");
+    assert!(refusal.contains("duologue:plugin/on-notify@0.2.0"), "{refusal}");
 }
 
 #[tokio::test]
@@ -112,7 +133,7 @@ async fn a_function_that_would_never_be_called_is_refused_by_name() {
         .replace("    before-send: func(", "    before-edit: func();\n    before-send: func(");
     let guest = guests::constant(&Answer::default()).replace(
         "{realloc}",
-        r#"{realloc} (func (export "duologue:plugin/before-send@0.1.0#before-edit"))"#,
+        r#"{realloc} (func (export "duologue:plugin/before-send@0.2.0#before-edit"))"#,
     );
 
     let refusal = refusal(&guests::component_of(&later, &guest)).await;

@@ -12,7 +12,8 @@ use duologue::{
     Error, Result,
     domain::{
         Attachment, Body, BodyLimits, Caller, ContentType, Email, Judgement, Kind, Metadata,
-        OnFault, Org, OrgId, OrgSettings, OrgSlug, Outcome, PluginId, Rejection, User, UserId,
+        OnFault, Org, OrgId, OrgSettings, OrgSlug, Outcome, Phase, PluginId, Rejection, User,
+        UserId,
     },
     plugin::{BeforeSend, Compiled, Door, Hooks, Installation, Limits, PluginHost},
 };
@@ -40,16 +41,12 @@ pub fn host() -> PluginHost {
 pub struct Scene {
     pub hooks: Hooks,
     pub caller: Caller,
-    to: Email,
+    to: User,
 }
 
 impl Scene {
     pub fn new(host: PluginHost) -> Self {
-        Self {
-            hooks: Hooks::new(host),
-            caller: caller(),
-            to: Email::parse("bob@b.example").unwrap(),
-        }
+        Self { hooks: Hooks::new(host), caller: caller(), to: user("bob@b.example") }
     }
 
     /// Somebody of another org, before the same hooks.
@@ -66,7 +63,12 @@ impl Scene {
     }
 
     pub async fn send_body(&self, body: &Body) -> Result<Body> {
-        decided(self.hooks.before_send(&self.question(body)).await)
+        decided(self.judge(body).await)
+    }
+
+    /// All that the plugins made of a message.
+    pub async fn judge(&self, body: &Body) -> Judgement {
+        self.hooks.before_send(&self.question(body), 0).await
     }
 
     pub fn question<'a>(&'a self, body: &'a Body) -> BeforeSend<'a> {
@@ -107,6 +109,8 @@ pub fn installed(compiled: Arc<Compiled>) -> Installation {
         version: compiled.report.sha256.clone(),
         compiled: Some(compiled),
         config: BTreeMap::new(),
+        config_revision: 1,
+        phase: Phase::Transform,
         on_fault: OnFault::Reject,
     }
 }
@@ -117,6 +121,10 @@ pub fn configured<const N: usize>(
 ) -> Installation {
     let config = config.map(|(key, value)| (key.to_owned(), value.to_owned()));
     Installation { config: config.into(), ..installed(Arc::clone(compiled)) }
+}
+
+pub fn named(name: &str, installation: Installation) -> Installation {
+    Installation { name: name.to_owned(), ..installation }
 }
 
 pub fn text(content: &str) -> Body {
@@ -191,6 +199,17 @@ impl io::Write for Log {
     }
 }
 
+fn user(email: &str) -> User {
+    User {
+        id: UserId::new(),
+        email: Email::parse(email).unwrap(),
+        name: None,
+        picture: None,
+        first_seen_at: None,
+        last_seen_at: None,
+    }
+}
+
 fn caller() -> Caller {
     let org = Org {
         id: OrgId::new(),
@@ -199,19 +218,12 @@ fn caller() -> Caller {
         suspended: false,
         settings: OrgSettings::default(),
     };
-    let user = User {
-        id: UserId::new(),
-        email: Email::parse("alice@a.example").unwrap(),
-        name: None,
-        picture: None,
-        first_seen_at: None,
-        last_seen_at: None,
-    };
     Caller {
         org: Arc::new(org),
-        user: Arc::new(user),
+        user: Arc::new(user("alice@a.example")),
         kind: Kind::Customer,
         admin: false,
+        roles: [].into(),
         issued_at: OffsetDateTime::UNIX_EPOCH,
         expires_at: OffsetDateTime::UNIX_EPOCH,
     }

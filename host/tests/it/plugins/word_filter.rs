@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use duologue::{
-    domain::{Body, Metadata},
+    domain::{Body, Metadata, Outcome},
     plugin::{BeforeSend, Compiled},
 };
 use serde_json::json;
@@ -81,12 +81,35 @@ async fn it_rejects_where_its_org_wants_that() {
 }
 
 #[tokio::test]
+async fn it_holds_shadows_or_labels_where_its_org_wants_that() {
+    for mode in ["hold", "shadow", "label"] {
+        let scene = filtering([("words", "darn"), ("mode", mode)]).await;
+
+        let judgement = scene.judge(&text("oh, darn")).await;
+
+        match mode {
+            "hold" => {
+                let Outcome::Hold(hold) = &judgement.outcome else { panic!("{judgement:?}") };
+                assert_eq!(hold.reason, "a listed word in content");
+            }
+            "shadow" => assert_eq!(judgement.outcome, Outcome::Shadow),
+            _ => assert_eq!(judgement.outcome, Outcome::Send),
+        }
+        assert_eq!(judgement.body, text("oh, darn"));
+        assert_eq!((judgement.labels.len(), judgement.labels[0].name.as_str()), (1, "words"));
+        assert_eq!(judgement.steps[0].explanation.as_deref(), Some("a listed word in content"));
+        let clean = scene.judge(&text("oh, dear")).await;
+        assert_eq!((clean.outcome, clean.labels.len()), (Outcome::Send, 0));
+    }
+}
+
+#[tokio::test]
 async fn it_judges_edits_like_new_messages() {
     let scene = filtering([("words", "darn")]).await;
     let (before, after) = (text("fine"), text("darn"));
     let edit = BeforeSend { previous: Some(&before), ..scene.question(&after) };
 
-    assert_eq!(decided(scene.hooks.before_send(&edit).await).unwrap(), text("****"));
+    assert_eq!(decided(scene.hooks.before_send(&edit, 0).await).unwrap(), text("****"));
 }
 
 #[tokio::test]

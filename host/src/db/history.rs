@@ -1,0 +1,126 @@
+//! Parts of a thread, as one of its two people may see them.
+
+use sqlx::types::Json as Column;
+
+use super::{
+    DbError, OrgConn,
+    messages::{MessageRow, select_visible},
+};
+use crate::domain::{Attachment, Message, MessageId, Metadata, ThreadId, UserId};
+
+/// A place in one reader's view of a thread: what has no `seq` comes last.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    Seq(i64),
+    /// Behind all that have a `seq`, in the order of ids.
+    Unplaced(MessageId),
+}
+
+/// Which part of a thread's history is wanted.
+#[derive(Clone, Copy, Debug)]
+pub enum Part {
+    /// The newest, the reader's held ones last.
+    Newest,
+    /// Those just below a place.
+    Before(Place),
+    /// Those just above a place.
+    After(Place),
+}
+
+/// One query of [`list_thread`]: `$3` is the thread, `$4` the limit.
+macro_rules! thread_part {
+    ($rest:literal, $conn:ident, $reader:ident, $thread:ident, $limit:ident $(, $place:expr)?) => {
+        select_visible!(
+            "content",
+            $rest,
+            $conn.org_id as _,
+            $reader as _,
+            $thread as _,
+            $limit,
+            $($place,)?
+        )
+        .fetch_all(&mut *$conn.conn)
+        .await?
+    };
+}
+
+/// Part of a thread, oldest first, at most `limit`.
+pub async fn list_thread(
+    conn: &mut OrgConn<'_>,
+    reader: UserId,
+    thread: ThreadId,
+    part: Part,
+    limit: i64,
+) -> Result<Vec<Message>, DbError> {
+    let rows = match part {
+        Part::Newest => thread_part!(
+            "and thread_id = $3 order by seq desc nulls first, id desc limit $4",
+            conn,
+            reader,
+            thread,
+            limit
+        ),
+        Part::Before(Place::Seq(seq)) => thread_part!(
+            "and thread_id = $3 and seq < $5 order by seq desc limit $4",
+            conn,
+            reader,
+            thread,
+            limit,
+            seq
+        ),
+        Part::Before(Place::Unplaced(id)) => thread_part!(
+            "and thread_id = $3 and (seq is not null or id < $5)
+            order by seq desc nulls first, id desc limit $4",
+            conn,
+            reader,
+            thread,
+            limit,
+            id as _
+        ),
+        Part::After(Place::Seq(seq)) => thread_part!(
+            "and thread_id = $3 and seq > $5 order by seq limit $4",
+            conn,
+            reader,
+            thread,
+            limit,
+            seq
+        ),
+        Part::After(Place::Unplaced(id)) => thread_part!(
+            "and thread_id = $3 and seq is null and id > $5 order by id limit $4",
+            conn,
+            reader,
+            thread,
+            limit,
+            id as _
+        ),
+    };
+    let mut messages: Vec<Message> = rows.into_iter().map(Message::from).collect();
+    if !matches!(part, Part::After(_)) {
+        messages.reverse();
+    }
+    Ok(messages)
+}
+
+/// The place of a message in a thread of the reader's, hidden or not.
+pub async fn find_place(
+    conn: &mut OrgConn<'_>,
+    reader: UserId,
+    thread_id: ThreadId,
+    id: MessageId,
+) -> Result<Option<Place>, DbError> {
+    let seq = sqlx::query_scalar!(
+        r#"
+        select seq
+        from messages
+        where org_id = $1 and id = $4 and thread_id = $3
+            and (sender_id = $2 or (recipient_id = $2 and state = 'sent' and not shadowed))
+        "#,
+        conn.org_id as _,
+        reader as _,
+        thread_id as _,
+        id as _,
+    )
+    .fetch_optional(&mut *conn.conn)
+    .await?;
+    Ok(seq.map(|seq| seq.map_or(Place::Unplaced(id), Place::Seq)))
+}

@@ -1,0 +1,123 @@
+//! Calls that decide nothing: a first one of each hook when a version is uploaded, and the
+//! version's own word on its configuration.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use tokio::sync::Semaphore;
+
+use super::{
+    BeforeSend, Compiled, Door, Fault, Hooks, Limits,
+    call::{Question, Turn},
+    lines::GuestLog,
+    store::Callee,
+};
+use crate::domain::{Body, BodyLimits, Caller, ContentType, Metadata, Phase};
+
+/// How a version did on a message that nobody has sent.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DryRun {
+    pub hook: &'static str,
+    /// A verdict, or `fault`.
+    pub verdict: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<&'static str>,
+    pub micros: u64,
+    pub memory_bytes: u64,
+}
+
+/// Why a version does not take its configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckError {
+    #[error("{0}")]
+    Refused(String),
+    #[error("its lifecycle.check gave no answer: {0}")]
+    Fault(Fault),
+}
+
+const MAX_REFUSAL_CHARS: usize = 500;
+
+impl Hooks {
+    /// Asks each hook of a version about a short text from the caller to themselves, within the
+    /// limits of a real call. Nothing of the org is shown to it but its configuration.
+    pub async fn dry_run(
+        &self,
+        compiled: &Compiled,
+        caller: &Caller,
+        config: BTreeMap<String, String>,
+    ) -> Vec<DryRun> {
+        if compiled.before_send.is_none() {
+            return Vec::new();
+        }
+        let share = Semaphore::new(1);
+        let turn = self.turn(&share);
+        let body = Body {
+            content: "Hello".to_owned(),
+            content_type: ContentType::Text,
+            attachments: Vec::new(),
+            metadata: Metadata::new(),
+        };
+        let ask = BeforeSend {
+            caller,
+            to: &caller.user,
+            body: &body,
+            reply_to: None,
+            previous: None,
+            door: Door::Rest,
+            attempt: 1,
+            now: OffsetDateTime::now_utc(),
+            limits: &BodyLimits::from(&caller.org.settings),
+        };
+        let phase = Phase::Transform;
+        let question = Question { ask: &ask, messages_24h: 0, body: &body, phase, services: None };
+        let callee = self.callee(compiled, caller, config);
+        let called = Box::pin(turn.before_send(compiled, callee, question)).await;
+        let outcome = called.outcome.as_ref();
+        vec![DryRun {
+            hook: "before-send",
+            verdict: outcome.map_or("fault", |decision| decision.verdict.as_str()),
+            fault: outcome.err().map(Fault::as_str),
+            micros: u64::try_from(called.took.as_micros()).unwrap_or(u64::MAX),
+            memory_bytes: called.memory_bytes,
+        }]
+    }
+
+    /// Lets a version say whether it can work with a configuration.
+    pub async fn check(
+        &self,
+        compiled: &Compiled,
+        caller: &Caller,
+        config: BTreeMap<String, String>,
+    ) -> Result<(), CheckError> {
+        let share = Semaphore::new(1);
+        let turn = self.turn(&share);
+        let callee = self.callee(compiled, caller, config);
+        let Some(called) = Box::pin(turn.check(compiled, callee)).await else { return Ok(()) };
+        called.outcome.map_err(CheckError::Fault)?.map_err(|refusal| {
+            CheckError::Refused(refusal.chars().take(MAX_REFUSAL_CHARS).collect())
+        })
+    }
+
+    fn turn<'a>(&'a self, share: &'a Semaphore) -> Turn<'a> {
+        let host = self.host();
+        Turn { host, share, ends: Instant::now() + host.0.limits.chain_timeout }
+    }
+
+    fn callee(
+        &self,
+        compiled: &Compiled,
+        caller: &Caller,
+        config: BTreeMap<String, String>,
+    ) -> Arc<Callee> {
+        let Limits { log_kept_lines, log_kept_bytes, .. } = self.host().0.limits;
+        Arc::new(Callee {
+            org: caller.org.id.to_string(),
+            name: "rehearsal".to_owned(),
+            version: compiled.report.sha256.clone(),
+            config,
+            log: Arc::new(GuestLog::new(log_kept_lines, log_kept_bytes)),
+        })
+    }
+}

@@ -1,0 +1,200 @@
+//! Editing a stored message, which goes by the same rules and plugins as sending one.
+
+use std::{sync::Arc, time::Duration};
+
+use time::OffsetDateTime;
+
+use super::{
+    holding::{self, Judged, Scene},
+    messages::{MESSAGE, Messages},
+    refusals::Target,
+    sending::{Letter, Via},
+    terms::{no_room, quota, shadow_as_hold, sterner},
+};
+use crate::{
+    Error, Result,
+    db::{OrgConn, held, messages},
+    domain::{
+        Attachment, Body, BodyLimits, Caller, Hold, Judgement, Message, MessageId, MessageState,
+        Metadata, Outcome,
+    },
+    events::Event,
+    plugin::BeforeSend,
+};
+
+/// What an edit replaces; a field that is `None` stays.
+#[derive(Clone, Debug, Default)]
+pub struct EditCommand {
+    pub content: Option<String>,
+    pub attachments: Option<Vec<Attachment>>,
+    pub metadata: Option<Metadata>,
+}
+
+impl Messages {
+    /// Replaces part of a message, through the same checks and hooks as a new one. An edit that
+    /// plugins hold leaves what stands, and waits beside it.
+    pub async fn edit(
+        &self,
+        caller: &Caller,
+        via: Via,
+        id: MessageId,
+        edit: EditCommand,
+    ) -> Result<Letter> {
+        for attempt in 1..=Self::EDIT_ATTEMPTS {
+            let before = self.find(caller, id).await?;
+            require_editable(caller, &before.message)?;
+            let judgement = self.judged(caller, (via, attempt), &before, edit.clone()).await?;
+            // Boxed, because it is large as a future.
+            let stored = Box::pin(self.store_edit((caller, via), &before, judgement)).await?;
+            if let Some(message) = stored {
+                return Ok(Letter { message, ..before });
+            }
+        }
+        Err(Error::Conflict("others are editing this message; try again".into()))
+    }
+
+    /// How often an edit is asked about anew because another one came between.
+    const EDIT_ATTEMPTS: u32 = 5;
+
+    /// The message's body with the edit applied, as the org's rules leave it.
+    async fn judged(
+        &self,
+        caller: &Caller,
+        (via, attempt): (Via, u32),
+        before: &Letter,
+        edit: EditCommand,
+    ) -> Result<Judgement> {
+        let previous = &before.message.body;
+        let limits = BodyLimits::from(&caller.org.settings);
+        let body = edited(previous, edit);
+        body.check(&limits)?;
+        let judgement = self
+            .plugins
+            .before_send(&BeforeSend {
+                caller,
+                to: &before.recipient,
+                body: &body,
+                reply_to: before.message.reply_to,
+                previous: Some(previous),
+                door: via.door(),
+                attempt,
+                now: OffsetDateTime::now_utc(),
+                limits: &limits,
+            })
+            .await?;
+        if let Outcome::Reject(rejection) = &judgement.outcome {
+            let target =
+                Target { recipient: before.recipient.id, message: Some(before.message.id) };
+            self.refusals.note(caller, target, rejection, judgement.decision());
+            return Err(Error::Rejected(rejection.clone()));
+        }
+        Ok(judgement)
+    }
+
+    /// Stores an edit as plugins judged it. `None`: the message was edited meanwhile.
+    pub async fn store_edit(
+        &self,
+        (caller, via): (&Caller, Via),
+        before: &Letter,
+        judgement: Judgement,
+    ) -> Result<Option<Arc<Message>>> {
+        let id = before.message.id;
+        let mut tx = self.db.begin(caller.org.id).await?;
+        let conn = &mut tx.conn();
+        let message = messages::lock(conn, caller.user.id, id).await?.ok_or(MESSAGE)?;
+        require_editable(caller, &message)?;
+        if message.body != before.message.body {
+            return Ok(None);
+        }
+        let decision = judgement.decision();
+        let hold = match judgement.outcome {
+            Outcome::Send => None,
+            // Its sender is to see it edited, as they see it sent.
+            Outcome::Shadow if message.shadowed => None,
+            Outcome::Shadow => Some(shadow_as_hold(&judgement.steps)),
+            Outcome::Hold(hold) => Some(hold),
+            Outcome::Reject(rejection) => return Err(Error::Rejected(rejection)),
+        };
+        let judged = Judged { body: judgement.body, decision };
+        let mut scene = Scene { org: &caller.org, letter: before, message };
+        let event = if scene.message.state == MessageState::Held {
+            self.revise(conn, (caller, via), &mut scene, (judged, hold)).await?
+        } else if let Some(hold) = hold {
+            self.propose(conn, (caller, via), &mut scene, (judged, hold)).await?
+        } else {
+            if scene.message.pending_revision.is_some() {
+                holding::supersede(conn, id).await?;
+            }
+            holding::apply_edit(conn, &mut scene, &judged).await?
+        };
+        let message = Arc::new(scene.message);
+        self.telling.commit(tx, vec![event]).await?;
+        Ok(Some(message))
+    }
+
+    /// A held message goes on waiting, as what it says now.
+    async fn revise(
+        &self,
+        conn: &mut OrgConn<'_>,
+        (caller, via): (&Caller, Via),
+        scene: &mut Scene<'_>,
+        (judged, hold): (Judged, Option<Hold>),
+    ) -> Result<Event> {
+        let id = scene.message.id;
+        let earlier = held::lock_pending(conn, id).await?.ok_or(MESSAGE)?;
+        let hold = self.holding.new_hold(caller, via, sterner(&earlier, hold));
+        holding::queue(conn, &scene.message, &judged, &hold).await?;
+        holding::apply_edit(conn, scene, &judged).await
+    }
+
+    /// An edit of a sent message waits beside it.
+    async fn propose(
+        &self,
+        conn: &mut OrgConn<'_>,
+        (caller, via): (&Caller, Via),
+        scene: &mut Scene<'_>,
+        (judged, hold): (Judged, Hold),
+    ) -> Result<Event> {
+        // Else it takes the place of another one that waits.
+        if scene.message.pending_revision.is_none() {
+            let quota = quota(&caller.org);
+            let waiting = held::count_waiting(conn, caller.user.id, quota).await?;
+            if !quota.admits(waiting.of_sender, waiting.of_org) {
+                return Err(no_room(hold.cause));
+            }
+        }
+        let hold = self.holding.new_hold(caller, via, hold);
+        let revision = holding::queue(conn, &scene.message, &judged, &hold).await?;
+        scene.message.pending_revision = Some(revision);
+        holding::tell_sender(conn, scene).await
+    }
+}
+
+fn require_editable(caller: &Caller, message: &Message) -> Result<()> {
+    if message.sender_id != caller.user.id {
+        return Err(Error::Forbidden("only its sender can edit a message".into()));
+    }
+    if message.is_tombstone() {
+        return Err(Error::Conflict("the message has been deleted".into()));
+    }
+    if message.state == MessageState::Refused {
+        return Err(Error::Conflict("the message has been refused; send a new one".into()));
+    }
+    let window = Duration::from_secs(caller.org.settings.edit_window_seconds.into());
+    if OffsetDateTime::now_utc() - message.created_at > window {
+        return Err(Error::Forbidden(format!(
+            "a message can be edited for {} s after it was sent",
+            window.as_secs()
+        )));
+    }
+    Ok(())
+}
+
+fn edited(previous: &Body, edit: EditCommand) -> Body {
+    Body {
+        content: edit.content.unwrap_or_else(|| previous.content.clone()),
+        content_type: previous.content_type.clone(),
+        attachments: edit.attachments.unwrap_or_else(|| previous.attachments.clone()),
+        metadata: edit.metadata.unwrap_or_else(|| previous.metadata.clone()),
+    }
+}

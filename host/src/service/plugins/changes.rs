@@ -1,0 +1,250 @@
+//! What an org's admins do with its plugins.
+
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+
+use super::{
+    Plugins,
+    entry::{PluginEntry, hex, unhex},
+    grants::require_granted,
+    refusal,
+};
+use crate::{
+    Error, Result,
+    db::{
+        OrgTx, orgs,
+        plugins::{self, Config, PluginRow, Terms, VersionRow},
+    },
+    domain::{Caller, InvalidField, Phase, PluginId},
+    plugin::LogPage,
+};
+
+const PLUGIN: Error = Error::NotFound(Cow::Borrowed("the plugin"));
+
+impl Plugins {
+    /// The most keys of a configuration, and the most bytes of all keys and values.
+    const MAX_CONFIG_KEYS: usize = 100;
+    const MAX_CONFIG_BYTES: usize = 64 * 1024;
+    /// The highest place in an order.
+    const MAX_POSITION: i32 = 1_000_000;
+    /// Lines of a log in one answer.
+    const LOG_PAGE: usize = 200;
+
+    /// Checks, compiles and keeps an upload under a name; it decides nothing yet.
+    /// The answer says whether it is new.
+    pub async fn upload(
+        &self,
+        caller: &Caller,
+        name: &str,
+        component: &[u8],
+    ) -> Result<(PluginEntry, bool)> {
+        let name = parse_name(name)?;
+        let compiled = self.host.compile(component).await.map_err(refusal)?;
+        let known = self.find(caller, name).await;
+        let config = known.map(|known| known.config).unwrap_or_default();
+        let dry_run = self.hooks.dry_run(&compiled, caller, config).await;
+        let mut report = serde_json::to_value(&compiled.report).map_err(Error::internal)?;
+        report["dryRun"] = serde_json::to_value(dry_run).map_err(Error::internal)?;
+        let version = compiled.report.sha256.clone();
+        let sha256 = unhex(&version).ok_or_else(|| Error::internal("report without a hash"))?;
+        let mut tx = self.db.begin(caller.org.id).await?;
+        let id = plugins::upsert(&mut tx.conn(), name).await?;
+        let checked = (&report, caller.user.id);
+        let is_new =
+            plugins::insert_version(&mut tx.conn(), id, &sha256, component, checked).await?;
+        tx.commit().await?;
+        self.compiled.insert(version, Arc::new(compiled)).await;
+        Ok((self.find(caller, name).await?, is_new))
+    }
+
+    /// In the order in which they are asked.
+    pub async fn list(&self, caller: &Caller) -> Result<Vec<PluginEntry>> {
+        let mut handle = self.db.org(caller.org.id).await?;
+        let rows = plugins::list(&mut handle.conn()).await?;
+        let versions = plugins::list_versions(&mut handle.conn()).await?;
+        let mut by_plugin: BTreeMap<PluginId, Vec<VersionRow>> = BTreeMap::new();
+        for version in versions {
+            by_plugin.entry(version.plugin_id).or_default().push(version);
+        }
+        let entries = rows.into_iter().map(|row| {
+            let versions = by_plugin.remove(&row.id).unwrap_or_default();
+            let live = self.hooks.read(caller.org.id, row.id);
+            PluginEntry::new(row, versions, live)
+        });
+        Ok(entries.collect())
+    }
+
+    pub async fn find(&self, caller: &Caller, name: &str) -> Result<PluginEntry> {
+        let all = self.list(caller).await?;
+        all.into_iter().find(|plugin| plugin.name == name).ok_or(PLUGIN)
+    }
+
+    /// Replaces a plugin's configuration; an active one goes by it from the next message on.
+    pub async fn configure(
+        &self,
+        caller: &Caller,
+        name: &str,
+        config: Config,
+    ) -> Result<PluginEntry> {
+        check_config(&config)?;
+        if let Some(active) = self.find(caller, name).await?.active_version.as_deref() {
+            self.require_taken(caller, name, active, &config).await?;
+        }
+        let (mut tx, plugin) = self.lock(caller, name).await?;
+        plugins::update_config(&mut tx.conn(), plugin.id, &config).await?;
+        self.finish(caller, tx, name).await
+    }
+
+    /// Sets when a plugin is asked; without a position as the last of its phase.
+    pub async fn order(
+        &self,
+        caller: &Caller,
+        name: &str,
+        phase: Option<Phase>,
+        position: Option<i32>,
+    ) -> Result<PluginEntry> {
+        if position.is_some_and(|position| !(1..=Self::MAX_POSITION).contains(&position)) {
+            return Err(Error::invalid("position", "must be from 1 to 1000000"));
+        }
+        let (mut tx, plugin) = self.lock(caller, name).await?;
+        let phase = phase.unwrap_or(plugin.phase);
+        let position = if let Some(position) = position {
+            position
+        } else {
+            let all = plugins::list(&mut tx.conn()).await?;
+            let others = all.iter().filter(|it| it.phase == phase && it.id != plugin.id);
+            others.map(|it| it.position).max().map_or(1, |last| last.saturating_add(1))
+        };
+        let position = position.min(Self::MAX_POSITION);
+        plugins::update_order(&mut tx.conn(), plugin.id, phase, position).await?;
+        self.finish(caller, tx, name).await
+    }
+
+    /// Makes a version decide from the next message on; without one, the newest upload.
+    pub async fn activate(
+        &self,
+        caller: &Caller,
+        name: &str,
+        version: Option<&str>,
+        terms: Terms,
+    ) -> Result<PluginEntry> {
+        let plugin = self.find(caller, name).await?;
+        let chosen = match version {
+            None => plugin.versions.first(),
+            Some(wanted) => plugin.versions.iter().find(|entry| entry.version == wanted),
+        };
+        let chosen = chosen.and_then(|entry| unhex(&entry.version)).ok_or_else(|| {
+            Error::invalid("version", "must be one that was uploaded under this name")
+        })?;
+        self.set_active(caller, name, &chosen, terms).await
+    }
+
+    /// No version decides any more; all of it is kept.
+    pub async fn disable(&self, caller: &Caller, name: &str) -> Result<PluginEntry> {
+        let (mut tx, plugin) = self.lock(caller, name).await?;
+        plugins::update_active(&mut tx.conn(), plugin.id, None, Terms::default()).await?;
+        self.finish(caller, tx, name).await
+    }
+
+    /// Makes a version decide that has been granted what it imports, and that takes its
+    /// configuration.
+    pub(super) async fn set_active(
+        &self,
+        caller: &Caller,
+        name: &str,
+        version: &[u8],
+        terms: Terms,
+    ) -> Result<PluginEntry> {
+        let config = self.find(caller, name).await?.config;
+        self.require_taken(caller, name, &hex(version), &config).await?;
+        let (mut tx, plugin) = self.lock(caller, name).await?;
+        let report = plugins::find_report(&mut tx.conn(), plugin.id, version).await?;
+        require_granted(&plugin, &report.ok_or(PLUGIN)?)?;
+        if plugin.config != config {
+            return Err(Error::Conflict(
+                "the configuration was changed meanwhile; try again".into(),
+            ));
+        }
+        plugins::update_active(&mut tx.conn(), plugin.id, Some(version), terms).await?;
+        self.finish(caller, tx, name).await
+    }
+
+    /// Lets a version say whether it can work with a configuration.
+    async fn require_taken(
+        &self,
+        caller: &Caller,
+        name: &str,
+        version: &str,
+        config: &Config,
+    ) -> Result<()> {
+        let mut handle = self.db.org(caller.org.id).await?;
+        let rows = plugins::list(&mut handle.conn()).await?;
+        drop(handle);
+        let plugin = rows.into_iter().find(|row| row.name == name).ok_or(PLUGIN)?;
+        let sha256 = unhex(version).ok_or(PLUGIN)?;
+        let compiled =
+            self.load(caller.org.id, plugin.id, &sha256).await.map_err(Error::unavailable)?;
+        self.hooks
+            .check(&compiled, caller, config.clone())
+            .await
+            .map_err(|refusal| Error::invalid("config", format!("is not taken: {refusal}")))
+    }
+
+    /// The lines that the guests of a plugin wrote after that number.
+    pub async fn list_log(&self, caller: &Caller, name: &str, after: u64) -> Result<LogPage> {
+        let mut handle = self.db.org(caller.org.id).await?;
+        let rows = plugins::list(&mut handle.conn()).await?;
+        let plugin = rows.into_iter().find(|row| row.name == name).ok_or(PLUGIN)?;
+        Ok(self.hooks.read_log(caller.org.id, plugin.id, after, Self::LOG_PAGE))
+    }
+
+    /// Removes a plugin with all its versions and its configuration.
+    pub async fn remove(&self, caller: &Caller, name: &str) -> Result<()> {
+        let mut tx = self.db.begin(caller.org.id).await?;
+        if !plugins::delete(&mut tx.conn(), name).await? {
+            return Err(PLUGIN);
+        }
+        orgs::touch(&mut tx.conn()).await?;
+        tx.commit().await?;
+        self.refresh(caller.org.id).await
+    }
+
+    pub(super) async fn lock(&self, caller: &Caller, name: &str) -> Result<(OrgTx, PluginRow)> {
+        let mut tx = self.db.begin(caller.org.id).await?;
+        let plugin = plugins::lock(&mut tx.conn(), name).await?.ok_or(PLUGIN)?;
+        Ok((tx, plugin))
+    }
+
+    /// Commits a change, here and wherever else the org is served.
+    pub(super) async fn finish(
+        &self,
+        caller: &Caller,
+        mut tx: OrgTx,
+        name: &str,
+    ) -> Result<PluginEntry> {
+        orgs::touch(&mut tx.conn()).await?;
+        tx.commit().await?;
+        self.refresh(caller.org.id).await?;
+        self.find(caller, name).await
+    }
+}
+
+/// A name is 1 to 64 characters of `a-z 0-9 -`, starting with a letter.
+fn parse_name(name: &str) -> Result<&str, InvalidField> {
+    let valid = name.len() <= 64
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    valid.then_some(name).ok_or_else(|| {
+        InvalidField::new("name", "must be 1 to 64 characters of a-z 0-9 - and start with a letter")
+    })
+}
+
+fn check_config(config: &Config) -> Result<(), InvalidField> {
+    let bytes: usize = config.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if config.len() > Plugins::MAX_CONFIG_KEYS || bytes > Plugins::MAX_CONFIG_BYTES {
+        return Err(InvalidField::new("config", "may have at most 100 keys and 64 KiB"));
+    }
+    if config.iter().any(|(key, value)| key.contains('\0') || value.contains('\0')) {
+        return Err(InvalidField::new("config", "must not contain U+0000"));
+    }
+    Ok(())
+}

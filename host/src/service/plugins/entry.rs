@@ -1,0 +1,79 @@
+//! Plugins as their admins see them.
+
+use serde_json::Value as Json;
+use time::OffsetDateTime;
+
+use crate::{
+    db::plugins::{Config, Grants, PluginRow, VersionRow},
+    domain::{OnFault, Phase},
+    plugin::Live,
+};
+
+/// A plugin and all that was uploaded under its name.
+pub struct PluginEntry {
+    pub name: String,
+    pub config: Config,
+    /// Counts the changes of `config`.
+    pub config_revision: i64,
+    pub phase: Phase,
+    pub position: i32,
+    pub grants: Grants,
+    pub on_fault: OnFault,
+    pub auto_rollback: bool,
+    /// SHA-256 in hex of the version that decides, if one does.
+    pub active_version: Option<String>,
+    /// The one that decided before.
+    pub previous_version: Option<String>,
+    pub versions: Vec<VersionEntry>,
+    /// How the active version fares, on this server.
+    pub live: Option<Live>,
+    pub created_at: OffsetDateTime,
+    pub updated_at: OffsetDateTime,
+}
+
+/// What was uploaded, and what its check found.
+pub struct VersionEntry {
+    pub version: String,
+    pub report: Json,
+    pub created_at: OffsetDateTime,
+}
+
+impl PluginEntry {
+    pub(super) fn new(row: PluginRow, versions: Vec<VersionRow>, live: Option<Live>) -> Self {
+        let versions = versions.into_iter().map(|version| VersionEntry {
+            version: hex(&version.sha256),
+            report: version.report,
+            created_at: version.created_at,
+        });
+        Self {
+            name: row.name,
+            config: row.config,
+            config_revision: row.config_revision,
+            phase: row.phase,
+            position: row.position,
+            grants: row.grants,
+            on_fault: row.on_fault,
+            auto_rollback: row.auto_rollback,
+            live,
+            active_version: row.active_version.as_deref().map(hex),
+            previous_version: row.previous_version.as_deref().map(hex),
+            versions: versions.collect(),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes().chunks(2);
+    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}

@@ -1,0 +1,74 @@
+//! What an org lets its plugins do.
+
+use serde_json::Value as Json;
+
+use super::Plugins;
+use crate::{
+    Error, Result,
+    db::plugins::{self, Grants, PluginRow},
+    domain::{Caller, InvalidField},
+    plugin::capabilities,
+    service::PluginEntry,
+};
+
+impl Plugins {
+    /// Replaces what a plugin may import. What the active version imports cannot be taken from it.
+    pub async fn grant(&self, caller: &Caller, name: &str, grants: Grants) -> Result<PluginEntry> {
+        check_grants(&grants)?;
+        let (mut tx, plugin) = self.lock(caller, name).await?;
+        if let Some(active) = &plugin.active_version {
+            let report = plugins::find_report(&mut tx.conn(), plugin.id, active).await?;
+            let report = report.unwrap_or_default();
+            let missing = missing(&report, &grants);
+            if !missing.is_empty() {
+                return Err(Error::Conflict(format!(
+                    "the active version imports {}: disable the plugin or activate another \
+                     version first",
+                    missing.join(", "),
+                )));
+            }
+        }
+        plugins::update_grants(&mut tx.conn(), plugin.id, &grants).await?;
+        self.finish(caller, tx, name).await
+    }
+}
+
+/// A version that imports more than was granted decides nothing.
+pub(super) fn require_granted(plugin: &PluginRow, report: &Json) -> Result<()> {
+    let missing = missing(report, &plugin.grants);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "grants",
+        format!(
+            "lack {}, which this version imports: grant it with PUT /admin/plugins/{}/grants",
+            missing.join(", "),
+            plugin.name,
+        ),
+    ))
+}
+
+/// The capabilities that a version imports, as its binary says, and that were not granted.
+pub(super) fn missing<'a>(report: &'a Json, grants: &Grants) -> Vec<&'a str> {
+    let imports = report["imports"].as_array().map_or(&[][..], Vec::as_slice);
+    let names = imports.iter().filter_map(Json::as_str);
+    names.filter(|name| capabilities().contains(name) && !grants.contains_key(*name)).collect()
+}
+
+fn check_grants(grants: &Grants) -> Result<(), InvalidField> {
+    for (name, parameters) in grants {
+        if !capabilities().contains(&name.as_str()) {
+            let offered = capabilities().join(", ");
+            return Err(InvalidField::new(
+                "grants",
+                format!("may name {offered}, and nothing else"),
+            ));
+        }
+        // No capability takes any yet.
+        if parameters.as_object().is_none_or(|parameters| !parameters.is_empty()) {
+            return Err(InvalidField::new(format!("grants.{name}"), "must be an empty object"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! An org's plugins: put in place, and asked about messages. What admins do with them is in
+//! [`changes`].
+
+mod changes;
+mod entry;
+mod grants;
+mod guests;
+mod rollback;
+mod senders;
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use dashmap::DashMap;
+use moka::future::Cache;
+use tokio::sync::Mutex;
+
+pub use entry::{PluginEntry, VersionEntry};
+
+use self::{entry::hex, guests::Guests, senders::Senders};
+use crate::{
+    Error, Result,
+    db::{
+        Db,
+        plugins::{self, PluginRow},
+    },
+    domain::{Judgement, OrgId, Outcome, PluginId},
+    plugin::{BeforeSend, CompileError, Compiled, Hooks, Installation, PluginHost},
+};
+
+#[derive(Clone)]
+pub struct Plugins {
+    db: Db,
+    host: PluginHost,
+    hooks: Hooks,
+    /// Native code that this process had made, by the component's SHA-256.
+    compiled: Cache<String, Arc<Compiled>>,
+    /// The orgs whose plugins are in place.
+    ready: Cache<OrgId, ()>,
+    /// One reload of an org at a time: an older one must not overwrite a newer.
+    reloading: Arc<DashMap<OrgId, Arc<Mutex<()>>>>,
+    senders: Senders,
+}
+
+impl Plugins {
+    pub fn new(db: Db, host: PluginHost, hooks: Hooks) -> Self {
+        let compiled =
+            Cache::builder().max_capacity(256).time_to_idle(Duration::from_hours(24)).build();
+        let ready = Cache::builder().max_capacity(100_000).build();
+        let senders = Senders::new(db.clone());
+        let hooks = hooks.served_by(Arc::new(Guests(db.clone())));
+        Self { db, host, hooks, compiled, ready, reloading: Arc::default(), senders }
+    }
+
+    /// Makes sure that an org's plugins are asked before its first message passes.
+    async fn require_ready(&self, org_id: OrgId) -> Result<()> {
+        if self.ready.contains_key(&org_id) {
+            return Ok(());
+        }
+        // Boxed, because the future of a miss is large and a miss is rare.
+        Box::pin(self.ready.try_get_with(org_id, self.reload(org_id)))
+            .await
+            .map_err(|error: Arc<Error>| Error::unavailable(error))
+    }
+
+    /// Whether an org has a plugin that decides about messages.
+    pub(super) async fn has_any(&self, org_id: OrgId) -> Result<bool> {
+        self.require_ready(org_id).await?;
+        Ok(self.hooks.has_any(org_id))
+    }
+
+    /// Asks an org's plugins about a message, before it is stored.
+    pub async fn before_send(&self, ask: &BeforeSend<'_>) -> Result<Judgement> {
+        if !self.has_any(ask.caller.org.id).await? {
+            return Ok(Judgement::unasked(ask.body.clone()));
+        }
+        let sent = self.senders.count(ask.caller).await?;
+        let judgement = self.hooks.before_send(ask, sent.load(Ordering::Relaxed)).await;
+        if judgement.steps.iter().any(|step| step.fault.is_some()) {
+            self.roll_back_failing(ask.caller.org.id);
+        }
+        let is_refused = matches!(judgement.outcome, Outcome::Reject(_));
+        if ask.previous.is_none() && !is_refused {
+            Senders::add(&sent);
+        }
+        Ok(judgement)
+    }
+
+    /// Puts in place what another server, or another command, has changed.
+    pub async fn refresh(&self, org_id: OrgId) -> Result<()> {
+        // One that is being loaded for the first time may have read what is old by now.
+        if !self.ready.contains_key(&org_id) && !self.reloading.contains_key(&org_id) {
+            return Ok(());
+        }
+        let reloaded = self.reload(org_id).await;
+        if reloaded.is_err() {
+            // Nothing passes by what may be old: the next message reloads, or waits.
+            self.ready.invalidate(&org_id).await;
+        }
+        reloaded
+    }
+
+    /// The same for every org, after notices may have been missed.
+    pub async fn refresh_all(&self) -> Result<()> {
+        let mut done = Ok(());
+        for (org_id, ()) in &self.ready {
+            done = self.refresh(*org_id).await.and(done);
+        }
+        done
+    }
+
+    async fn reload(&self, org_id: OrgId) -> Result<()> {
+        let turn = self.reloading.entry(org_id).or_default().clone();
+        let _turn = turn.lock().await;
+        let mut handle = self.db.org(org_id).await?;
+        let rows = plugins::list(&mut handle.conn()).await?;
+        drop(handle);
+        let mut installed = Vec::new();
+        for mut row in rows {
+            if let Some(sha256) = row.active_version.take() {
+                installed.push(self.install(org_id, row, &sha256).await?);
+            }
+        }
+        self.hooks.replace(org_id, installed);
+        Ok(())
+    }
+
+    /// A version that cannot be made to run here still takes part: as a plugin that never
+    /// answers, so that its org's fault policy decides and nothing slips through.
+    async fn install(&self, org_id: OrgId, row: PluginRow, sha256: &[u8]) -> Result<Installation> {
+        let version = hex(sha256);
+        let compiled = match self.load(org_id, row.id, sha256).await {
+            Ok(compiled) => Some(compiled),
+            Err(error) if matches!(*error, Error::Invalid(_) | Error::Internal(_)) => {
+                tracing::error!(%error, org.id = %org_id, plugin.name = row.name, plugin.version = version, "plugin cannot run");
+                None
+            }
+            Err(error) => return Err(Error::unavailable(error)),
+        };
+        Ok(Installation {
+            id: row.id,
+            name: row.name,
+            version,
+            compiled,
+            config: row.config,
+            config_revision: row.config_revision,
+            phase: row.phase,
+            on_fault: row.on_fault,
+        })
+    }
+
+    /// A version that runs here; compiled where it has not been.
+    async fn load(
+        &self,
+        org_id: OrgId,
+        plugin_id: PluginId,
+        sha256: &[u8],
+    ) -> Result<Arc<Compiled>, Arc<Error>> {
+        let load = async {
+            let mut handle = self.db.org(org_id).await?;
+            let component = plugins::load_component(&mut handle.conn(), plugin_id, sha256).await?;
+            drop(handle);
+            self.host.compile(&component).await.map(Arc::new).map_err(refusal)
+        };
+        // Boxed, because the future of a miss is large and a miss is rare.
+        Box::pin(self.compiled.try_get_with_by_ref(&hex(sha256), load)).await
+    }
+}
+
+fn refusal(error: CompileError) -> Error {
+    match error {
+        CompileError::Refused(why) => Error::invalid("plugin", format!("is refused: {why}")),
+        CompileError::TooMuch(what) => Error::invalid(
+            "plugin",
+            format!("is refused: it takes more {what} to compile than this server gives"),
+        ),
+        CompileError::Broken(source) => Error::internal(source),
+    }
+}
