@@ -311,6 +311,40 @@ describe('A plugin', () => {
     assert.equal((await alice.send(bob, 'darn')).content, 'darn');
   });
 
+  test('has an order, grants, a log and a way back, for admins alone', async () => {
+    const { alice, bob, admin } = await talking();
+    await install(admin, REJECT);
+    assertProblem(await alice.post(MESSAGES, text(bob, 'darn')), 422, 'rejected');
+
+    const ordered = await succeed(
+      admin.request('PUT', `${PLUGIN}/order`, { body: { phase: 'guard', position: 3 } }),
+    );
+    const granted = await succeed(admin.request('PUT', `${PLUGIN}/grants`, { body: { history: {} } }));
+    const log = await succeed(admin.get(`${PLUGIN}/log`));
+    const rest = await succeed(admin.get(`${PLUGIN}/log?cursor=${log.body.cursor}`));
+
+    assert.deepEqual([ordered.body.phase, ordered.body.position], ['guard', 3]);
+    assert.deepEqual(granted.body.grants, { history: {} });
+    assert.deepEqual(granted.body.live[0].verdicts, { reject: 1 });
+    assert.deepEqual(
+      log.body.lines.map(({ level, text }) => [level, text]),
+      [['info', 'rejected for content']],
+    );
+    assert.deepEqual(rest.body.lines, []);
+    assertProblem(await admin.post(`${PLUGIN}/rollback`), 409, 'conflict');
+    assertRefused(await admin.request('PUT', `${PLUGIN}/order`, { body: { phase: 'last' } }));
+    assertRefused(await admin.request('PUT', `${PLUGIN}/grants`, { body: { files: {} } }));
+    assertRefused(await admin.get(`${PLUGIN}/log?cursor=x`));
+    for (const answer of [
+      await alice.request('PUT', `${PLUGIN}/order`, { body: {} }),
+      await alice.request('PUT', `${PLUGIN}/grants`, { body: {} }),
+      await alice.post(`${PLUGIN}/rollback`),
+      await alice.get(`${PLUGIN}/log`),
+    ]) {
+      assertProblem(answer, 403, 'forbidden');
+    }
+  });
+
   test('that is uploaded anew under its name keeps working', async () => {
     const { admin, alice, bob } = await talking();
     await install(admin, MASK);

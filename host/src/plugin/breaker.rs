@@ -141,7 +141,7 @@ impl Breaker {
                 state.circuit = Circuit::Open { until: now + state.pause };
             }
             (false, _) if state.circuit == Circuit::Closed => {
-                self.count(&mut state, pass, failed, now)
+                self.count(&mut state, pass, failed, now);
             }
             // It opened while this call was under way.
             (false, _) => {}
@@ -229,7 +229,9 @@ mod tests {
 
     fn opened(start: Instant) -> Breaker {
         let breaker = breaker();
-        people::<5>().map(|sender| call(&breaker, sender, true, start));
+        for sender in people::<5>() {
+            call(&breaker, sender, true, start);
+        }
         breaker
     }
 
@@ -300,7 +302,7 @@ mod tests {
         let mut now = Instant::now();
         let breaker = opened(now);
         for seconds in [20, 40, 80, 160, 300, 300] {
-            now += Duration::from_secs(600);
+            now += Duration::from_mins(10);
             let [sender] = people();
             call(&breaker, sender, true, now);
 

@@ -40,12 +40,12 @@ pub enum CheckError {
 const MAX_REFUSAL_CHARS: usize = 500;
 
 impl Hooks {
-    /// Asks each hook of a version about a short text from the caller to themselves, within the
+    /// Asks each hook of a version about a short text from the admin to themselves, within the
     /// limits of a real call. Nothing of the org is shown to it but its configuration.
     pub async fn dry_run(
         &self,
         compiled: &Compiled,
-        caller: &Caller,
+        admin: &Caller,
         config: BTreeMap<String, String>,
     ) -> Vec<DryRun> {
         if compiled.before_send.is_none() {
@@ -60,20 +60,20 @@ impl Hooks {
             metadata: Metadata::new(),
         };
         let ask = BeforeSend {
-            caller,
-            to: &caller.user,
+            caller: admin,
+            to: &admin.user,
             body: &body,
             reply_to: None,
             previous: None,
             door: Door::Rest,
             attempt: 1,
             now: OffsetDateTime::now_utc(),
-            limits: &BodyLimits::from(&caller.org.settings),
+            limits: &BodyLimits::from(&admin.org.settings),
         };
         let phase = Phase::Transform;
         let question = Question { ask: &ask, messages_24h: 0, body: &body, phase, services: None };
-        let callee = self.callee(compiled, caller, config);
-        let called = Box::pin(turn.before_send(compiled, callee, question)).await;
+        let guest = self.callee(compiled, admin, config);
+        let called = Box::pin(turn.before_send(compiled, guest, question)).await;
         let outcome = called.outcome.as_ref();
         vec![DryRun {
             hook: "before-send",
@@ -88,13 +88,13 @@ impl Hooks {
     pub async fn check(
         &self,
         compiled: &Compiled,
-        caller: &Caller,
+        admin: &Caller,
         config: BTreeMap<String, String>,
     ) -> Result<(), CheckError> {
         let share = Semaphore::new(1);
         let turn = self.turn(&share);
-        let callee = self.callee(compiled, caller, config);
-        let Some(called) = Box::pin(turn.check(compiled, callee)).await else { return Ok(()) };
+        let guest = self.callee(compiled, admin, config);
+        let Some(called) = Box::pin(turn.check(compiled, guest)).await else { return Ok(()) };
         called.outcome.map_err(CheckError::Fault)?.map_err(|refusal| {
             CheckError::Refused(refusal.chars().take(MAX_REFUSAL_CHARS).collect())
         })
@@ -108,12 +108,12 @@ impl Hooks {
     fn callee(
         &self,
         compiled: &Compiled,
-        caller: &Caller,
+        admin: &Caller,
         config: BTreeMap<String, String>,
     ) -> Arc<Callee> {
         let Limits { log_kept_lines, log_kept_bytes, .. } = self.host().0.limits;
         Arc::new(Callee {
-            org: caller.org.id.to_string(),
+            org: admin.org.id.to_string(),
             name: "rehearsal".to_owned(),
             version: compiled.report.sha256.clone(),
             config,

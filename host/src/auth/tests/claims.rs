@@ -21,6 +21,7 @@ async fn a_good_token_says_who_its_bearer_is() {
     assert_eq!(claims.issuer, "https://id.example.com");
     assert_eq!(claims.org.as_deref(), Some("acme"));
     assert_eq!((claims.kind, claims.roles_admin), (Kind::Staff, true));
+    assert_eq!(claims.roles, ["user", "admin"]);
     assert_eq!(claims.name.as_deref(), Some("Alice"));
     assert_eq!(claims.picture.as_deref(), Some("https://e.com/a.png"));
     assert_eq!(claims.zoneinfo.as_deref(), Some("Europe/Berlin"));

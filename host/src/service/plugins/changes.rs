@@ -39,8 +39,11 @@ impl Plugins {
     ) -> Result<(PluginEntry, bool)> {
         let name = parse_name(name)?;
         let compiled = self.host.compile(component).await.map_err(refusal)?;
-        let known = self.find(caller, name).await;
-        let config = known.map(|known| known.config).unwrap_or_default();
+        let config = match self.find(caller, name).await {
+            Ok(known) => known.config,
+            Err(Error::NotFound(_)) => Config::new(),
+            Err(error) => return Err(error),
+        };
         let dry_run = self.hooks.dry_run(&compiled, caller, config).await;
         let mut report = serde_json::to_value(&compiled.report).map_err(Error::internal)?;
         report["dryRun"] = serde_json::to_value(dry_run).map_err(Error::internal)?;
