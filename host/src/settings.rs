@@ -156,6 +156,10 @@ pub struct Plugins {
     pub call_cpu: Duration,
     #[serde(rename = "chain_ms", deserialize_with = "millis")]
     pub chain: Duration,
+    #[serde(rename = "http_call_ms", deserialize_with = "millis")]
+    pub http_call: Duration,
+    #[serde(rename = "http_chain_ms", deserialize_with = "millis")]
+    pub http_chain: Duration,
     pub memory_bytes: usize,
     pub table_elements: usize,
     pub handed_over_bytes: usize,
@@ -164,6 +168,7 @@ pub struct Plugins {
     pub log_kept_lines: usize,
     pub log_kept_bytes: usize,
     pub host_calls: u32,
+    pub open_secrets: usize,
     pub breaker_senders: usize,
     pub rollback_senders: usize,
     #[serde(rename = "breaker_window_ms", deserialize_with = "millis")]

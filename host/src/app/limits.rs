@@ -95,6 +95,8 @@ pub(super) fn plugins(settings: &Settings) -> Limits {
         call_timeout: plugins.call,
         call_cpu: plugins.call_cpu,
         chain_timeout: plugins.chain,
+        http_call_timeout: plugins.http_call,
+        http_chain_timeout: plugins.http_chain,
         memory_bytes: plugins.memory_bytes,
         table_elements: plugins.table_elements,
         handed_over_bytes: plugins.handed_over_bytes,
@@ -103,6 +105,7 @@ pub(super) fn plugins(settings: &Settings) -> Limits {
         log_kept_lines: plugins.log_kept_lines,
         log_kept_bytes: plugins.log_kept_bytes,
         host_calls: plugins.host_calls,
+        open_secrets: plugins.open_secrets,
         breaker: BreakerLimits {
             senders: plugins.breaker_senders.max(1),
             rollback_senders: plugins.rollback_senders.max(1),

@@ -105,6 +105,21 @@ pub async fn commit(tx: &mut OrgConn<'_>, staged: &StagedWrites) -> Result<Commi
     Ok(Committed::Done)
 }
 
+/// The same for all plugins that judged one message.
+pub async fn commit_all(
+    tx: &mut OrgConn<'_>,
+    staged: &[StagedWrites],
+) -> Result<Committed, DbError> {
+    let mut in_order: Vec<&StagedWrites> = staged.iter().collect();
+    in_order.sort_by_key(|staged| staged.plugin_id());
+    for staged in in_order {
+        if commit(tx, staged).await? == Committed::Conflict {
+            return Ok(Committed::Conflict);
+        }
+    }
+    Ok(Committed::Done)
+}
+
 /// Adds to a counter that is there: one statement, which other ones wait for. `None`: there is
 /// none, or what is there cannot be added to.
 pub async fn increment(

@@ -78,6 +78,14 @@ pub struct KvWrite {
     pub expect: Option<u64>,
 }
 
+/// A step of a counter.
+#[derive(Clone, Copy, Debug)]
+pub struct Increment {
+    pub delta: i64,
+    /// For a counter that begins with this; one that is there keeps its end.
+    pub ttl_seconds: Option<u32>,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KvUsage {
     pub keys: u64,

@@ -20,7 +20,7 @@ pub use body::{BodyLimits, InvalidField};
 pub use host_pattern::{HostPattern, InvalidHost};
 pub use ids::{EntryId, Installed, KeyId, MessageId, OrgId, PluginId, ThreadId, UserId};
 pub use key::{Algorithm, Fingerprint, KeyKind, OrgKey, UnknownAlgorithm};
-pub use kv::{KvEntry, KvError, KvKey, KvLimits, KvLook, KvUsage, KvWrite};
+pub use kv::{Increment, KvEntry, KvError, KvKey, KvLimits, KvLook, KvUsage, KvWrite};
 pub use message::{
     Attachment, Body, ClientId, ContentType, DeleteScope, Draft, Message, MessageState, Metadata,
 };

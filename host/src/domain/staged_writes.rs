@@ -6,7 +6,7 @@ use super::{KvEntry, KvError, KvKey, KvLimits, KvLook, KvUsage, KvWrite, PluginI
 ///
 /// A write whose key the call has read, or that named a revision, is good only as long as the
 /// key stays at that revision. The others replace whatever they meet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StagedWrites {
     plugin_id: PluginId,
     limits: KvLimits,
@@ -17,7 +17,7 @@ pub struct StagedWrites {
 }
 
 /// What the call knows of a key, and wants with it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Slot {
     stored: u64,
     stored_bytes: u64,
@@ -26,7 +26,7 @@ struct Slot {
     write: Option<Staged>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Staged {
     write: KvWrite,
     /// The revision that the guest sees until the commit gives the real one.

@@ -3,7 +3,10 @@
 use crate::{
     Result,
     db::{Db, DbError, kv},
-    domain::{Installed, KvEntry, KvError, KvKey, KvLimits, KvLook, KvWrite, OrgId, StagedWrites},
+    domain::{
+        Increment, Installed, KvEntry, KvError, KvKey, KvLimits, KvLook, KvWrite, OrgId,
+        StagedWrites,
+    },
 };
 
 /// One key-value store for each plugin of each org.
@@ -14,14 +17,6 @@ use crate::{
 pub struct Kv {
     db: Db,
     limits: KvLimits,
-}
-
-/// A step of a counter.
-#[derive(Clone, Copy, Debug)]
-pub struct Increment {
-    pub delta: i64,
-    /// For a counter that begins with this; one that is there keeps its end.
-    pub ttl_seconds: Option<u32>,
 }
 
 impl Kv {

@@ -36,17 +36,17 @@ use std::{sync::Arc, time::Duration};
 pub use crate::db::audit::AuditRow as AuditEntry;
 pub use directory::Directory;
 pub use due_holds::DueHolds;
-pub use editing::EditCommand;
+pub use editing::{EditCommand, StoredEdit};
 pub use history::{Anchor, History, NextPart, PAGE as HISTORY_PAGE, Page, ThreadEntry};
 pub use identity::{Identity, Session};
-pub use kv::{Increment, Kv};
+pub use kv::Kv;
 pub use limits::Limits;
 pub use messages::Messages;
 pub use notifications::{NotificationEntry, Notifications, PAGE as NOTIFICATION_PAGE};
 pub use operator::{Operator, OrgChange, OrgEntry};
 pub use outgoing::{LookUp, Names, Outgoing, SystemNames};
 pub use people::{People, PersonRef};
-pub use plugins::{PluginEntry, Plugins, VersionEntry};
+pub use plugins::{Guests, PluginEntry, Plugins, VersionEntry};
 pub use presence::{OnlineUser, Presence, PresenceView};
 pub use reading::{MOST_IDS, Marked, Reading};
 pub use refusals::Refusals;
@@ -147,7 +147,18 @@ impl Services {
         let registry = Registry::new(db.clone(), &settings.org_defaults)?;
         let people = People::new(db.clone());
         let limits = Arc::new(Limits::default());
-        let hooks = Hooks::new(plugin_host.clone());
+        let GuestSettings { kv, outgoing, secrets } = settings.guests;
+        let kv = Kv::new(db.clone(), kv);
+        let outgoing = Outgoing::new(outgoing, limits.clone(), Arc::new(SystemNames))?;
+        let secrets = Secrets::new(db.clone(), secrets)?;
+        let directory = Directory::new(db.clone());
+        let hooks = Hooks::new(plugin_host.clone()).served_by(Arc::new(Guests {
+            db: db.clone(),
+            kv: kv.clone(),
+            outgoing: outgoing.clone(),
+            secrets: secrets.clone(),
+            directory: directory.clone(),
+        }));
         let plugins = Plugins::new(db.clone(), plugin_host, hooks);
         let presence =
             Presence::new(db.clone(), people.clone(), events.clone(), settings.presence_grace);
@@ -157,7 +168,6 @@ impl Services {
         let review = settings.review;
         let holding = Holding::new(db.clone(), people.clone(), telling.clone(), review);
         let refusals = Refusals::start(db.clone(), review.refusals_queue);
-        let GuestSettings { kv, outgoing, secrets } = settings.guests;
         let use_cases = UseCases {
             identity: Identity::new(db.clone(), registry.clone(), people.clone(), verifier),
             sending: Sending::new(sending::Parts {
@@ -191,10 +201,10 @@ impl Services {
             notifications: Notifications::new(db.clone(), people.clone()),
             operator: Operator::new(db.clone(), registry.clone()),
             sessions: Sessions::new(db.clone(), registry.clone(), people.clone()),
-            kv: Kv::new(db.clone(), kv),
-            outgoing: Outgoing::new(outgoing, limits.clone(), Arc::new(SystemNames))?,
-            secrets: Secrets::new(db.clone(), secrets)?,
-            directory: Directory::new(db.clone()),
+            kv,
+            outgoing,
+            secrets,
+            directory,
             typing: Typing::new(people.clone(), events.clone()),
             presence,
             plugins,

@@ -7,8 +7,6 @@ mod due;
 mod fates;
 mod kv;
 mod positions;
-mod positions;
-mod pruning;
 mod pruning;
 mod reviewing;
 mod scene;

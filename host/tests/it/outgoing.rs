@@ -3,4 +3,4 @@
 mod addresses;
 mod admission;
 mod exchange;
-mod support;
+pub mod support;

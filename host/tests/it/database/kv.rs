@@ -5,8 +5,10 @@ use duologue::{
         kv::{self, Committed},
         plugins,
     },
-    domain::{Caller, Installed, KvError, KvKey, KvLimits, KvWrite, PluginId, StagedWrites},
-    service::{Increment, Kv},
+    domain::{
+        Caller, Increment, Installed, KvError, KvKey, KvLimits, KvWrite, PluginId, StagedWrites,
+    },
+    service::Kv,
 };
 use futures_util::future::join_all;
 

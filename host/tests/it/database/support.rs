@@ -16,9 +16,9 @@ use duologue::{
     events::{Event, Events},
     plugin::{Limits, PluginHost},
     service::{
-        GuestSettings, SecretSettings, SendCommand, ServiceSettings, Services, WriterLimits,
+        GuestSettings, ReviewSettings, SecretSettings, SendCommand, ServiceSettings, Services,
+        WriterLimits,
     },
-    service::{ReviewSettings, SendCommand, ServiceSettings, Services, WriterLimits},
     settings::Settings,
 };
 use rustix::process::{Pid, geteuid, test_kill_process};
@@ -74,6 +74,11 @@ impl TestDatabase {
         let compiler = env!("CARGO_BIN_EXE_duologue").into();
         let plugins =
             PLUGINS.get_or_init(|| PluginHost::new(Limits::default(), Some(compiler)).unwrap());
+        self.services_on(plugins)
+    }
+
+    /// The same, with guests on that host.
+    pub fn services_on(&self, plugins: &PluginHost) -> (Services, Receiver<Event>) {
         let settings = ServiceSettings {
             org_defaults: OrgSettings::default(),
             verifier: VerifierSettings::default(),
