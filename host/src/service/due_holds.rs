@@ -124,7 +124,7 @@ impl DueHolds {
             due::put_off(&mut handle.conn(), id, revision, pause).await?;
             return Ok(false);
         }
-        self.act_on(org, &letter, &held, judgement).await?;
+        Box::pin(self.act_on(org, &letter, &held, judgement)).await?;
         Ok(true)
     }
 

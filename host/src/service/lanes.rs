@@ -216,10 +216,9 @@ mod tests {
     fn a_message_of_its_own_shares_no_batch_and_holds_up_nobody() {
         let mut lanes = Lanes::new(10);
         let [a, b, c, d] = people();
-        let [e, f] = people();
         lanes.wait(Note("lone one", [a, b], None));
         lanes.wait(Note("lone two", [c, d], None));
-        lanes.wait(Note("aside", [e, f], None));
+        lanes.wait(Note("aside", people(), None));
         lanes.wait(Note("after two", [d, c], None));
         for _ in 0..20 {
             lanes.wait(Note("one of many", people(), None));

@@ -147,27 +147,17 @@ impl Services {
         let registry = Registry::new(db.clone(), &settings.org_defaults)?;
         let people = People::new(db.clone());
         let limits = Arc::new(Limits::default());
-        let GuestSettings { kv, outgoing, secrets } = settings.guests;
-        let kv = Kv::new(db.clone(), kv);
-        let outgoing = Outgoing::new(outgoing, limits.clone(), Arc::new(SystemNames))?;
-        let secrets = Secrets::new(db.clone(), secrets)?;
-        let directory = Directory::new(db.clone());
-        let hooks = Hooks::new(plugin_host.clone()).served_by(Arc::new(Guests {
-            db: db.clone(),
-            kv: kv.clone(),
-            outgoing: outgoing.clone(),
-            secrets: secrets.clone(),
-            directory: directory.clone(),
-        }));
+        let guests = Guests::new(&db, limits.clone(), settings.guests)?;
+        let Guests { kv, outgoing, secrets, directory, .. } = guests.clone();
+        let hooks = Hooks::new(plugin_host.clone()).served_by(Arc::new(guests));
         let plugins = Plugins::new(db.clone(), plugin_host, hooks);
         let presence =
             Presence::new(db.clone(), people.clone(), events.clone(), settings.presence_grace);
         let (writer, task) = Writer::start(db.clone(), events.clone(), settings.writer);
         let telling = Telling::start(writer.clone(), events.clone());
         let verifier = Verifier::new(settings.verifier);
-        let review = settings.review;
-        let holding = Holding::new(db.clone(), people.clone(), telling.clone(), review);
-        let refusals = Refusals::start(db.clone(), review.refusals_queue);
+        let holding = Holding::new(db.clone(), people.clone(), telling.clone(), settings.review);
+        let refusals = Refusals::start(db.clone(), settings.review.refusals_queue);
         let use_cases = UseCases {
             identity: Identity::new(db.clone(), registry.clone(), people.clone(), verifier),
             sending: Sending::new(sending::Parts {
@@ -193,7 +183,7 @@ impl Services {
                 registry: registry.clone(),
                 plugins: plugins.clone(),
                 holding,
-                settings: review,
+                settings: settings.review,
             },
             history: History::new(db.clone(), people.clone(), presence.clone()),
             reading: Reading::new(db.clone(), people.clone(), telling),

@@ -16,10 +16,11 @@ use crate::{
         ThreadId, UserProfile,
     },
     plugin::{Asker, Earlier, HostServices, Unserved},
-    service::{Directory, Kv, Outgoing, Secrets},
+    service::{Directory, GuestSettings, Kv, Limits, Outgoing, Secrets, SystemNames},
 };
 
 /// Answers guests, each for the org, the plugin and the caller of its call.
+#[derive(Clone)]
 pub struct Guests {
     pub db: Db,
     pub kv: Kv,
@@ -31,6 +32,19 @@ pub struct Guests {
 impl Guests {
     /// How many messages of a thread a guest may look back.
     const MOST_EARLIER: i64 = 10;
+
+    /// # Errors
+    /// [`crate::Error::Invalid`] where a setting names a file that cannot be read.
+    pub fn new(db: &Db, limits: Arc<Limits>, settings: GuestSettings) -> Result<Self> {
+        let GuestSettings { kv, outgoing, secrets } = settings;
+        Ok(Self {
+            kv: Kv::new(db.clone(), kv),
+            outgoing: Outgoing::new(outgoing, limits, Arc::new(SystemNames))?,
+            secrets: Secrets::new(db.clone(), secrets)?,
+            directory: Directory::new(db.clone()),
+            db: db.clone(),
+        })
+    }
 
     async fn list_previous(&self, org: OrgId, asker: Asker) -> Result<Vec<Earlier>> {
         let mut handle = self.db.org(org).await?;

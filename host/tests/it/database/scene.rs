@@ -46,7 +46,7 @@ pub fn silence() -> Hold {
 pub fn held(hold: Hold) -> Fate {
     Fate::Held(Box::new(NewHold {
         hold,
-        asked: json!({ "door": "rest", "kind": "customer", "admin": false }),
+        asked: json!({ "door": "rest", "kind": "customer", "admin": false, "roles": [] }),
         ask_after: Duration::ZERO,
         quota: Quota { of_sender: 3, of_org: 100 },
     }))

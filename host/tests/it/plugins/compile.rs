@@ -68,7 +68,6 @@ async fn an_unknown_import_is_refused_by_name() {
         r#"(import "wasi:random/random@0.3.0" (instance (export "f" (func))))"#,
         r#"(import "wasi:keyvalue/store@0.2.0" (instance (export "f" (func))))"#,
         r#"(import "duologue:plugin/nothing@0.2.0" (instance (export "send" (func))))"#,
-        r#"(import "duologue:plugin/log@0.1.0" (instance (export "write" (func))))"#,
         r#"(import "plain" (func))"#,
         r#"(import "some-module" (core module))"#,
     ];
