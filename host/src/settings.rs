@@ -1,11 +1,11 @@
 //! The server's settings. `host/duologue.toml` holds each with its default and its meaning;
 //! a server starts from that very text.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer};
 
-use crate::domain::OrgSettings;
+use crate::domain::{HostPattern, KvLimits, Network, OrgSettings};
 
 /// The commented default configuration.
 pub const DEFAULTS: &str = include_str!("../duologue.toml");
@@ -26,6 +26,9 @@ pub struct Settings {
     pub presence: Presence,
     pub review: Review,
     pub plugins: Plugins,
+    pub kv: KvLimits,
+    pub outgoing: Outgoing,
+    pub secrets: Secrets,
     pub org: OrgSettings,
 }
 
@@ -64,6 +67,8 @@ pub struct Server {
 pub struct Database {
     pub connections: u32,
     pub connections_per_org: usize,
+    pub connections_for_plugins: usize,
+    pub connections_for_plugins_per_org: usize,
     #[serde(rename = "acquire_ms", deserialize_with = "millis")]
     pub acquire: Duration,
     #[serde(rename = "statement_ms", deserialize_with = "millis")]
@@ -151,6 +156,10 @@ pub struct Plugins {
     pub call_cpu: Duration,
     #[serde(rename = "chain_ms", deserialize_with = "millis")]
     pub chain: Duration,
+    #[serde(rename = "http_call_ms", deserialize_with = "millis")]
+    pub http_call: Duration,
+    #[serde(rename = "http_chain_ms", deserialize_with = "millis")]
+    pub http_chain: Duration,
     pub memory_bytes: usize,
     pub table_elements: usize,
     pub handed_over_bytes: usize,
@@ -159,6 +168,7 @@ pub struct Plugins {
     pub log_kept_lines: usize,
     pub log_kept_bytes: usize,
     pub host_calls: u32,
+    pub open_secrets: usize,
     pub breaker_senders: usize,
     pub rollback_senders: usize,
     #[serde(rename = "breaker_window_ms", deserialize_with = "millis")]
@@ -177,6 +187,36 @@ pub struct Plugins {
     #[serde(rename = "compile_cpu_ms", deserialize_with = "millis")]
     pub compile_cpu: Duration,
     pub compile_memory_bytes: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outgoing {
+    #[serde(rename = "connect_ms", deserialize_with = "millis")]
+    pub connect: Duration,
+    pub max_request_bytes: usize,
+    pub max_response_bytes: usize,
+    pub requests_per_call: u32,
+    pub lookups_per_org: usize,
+    pub denied_hosts: Vec<HostPattern>,
+    pub private_networks: Vec<Network>,
+    #[serde(deserialize_with = "path")]
+    pub extra_roots: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secrets {
+    #[serde(deserialize_with = "path")]
+    pub key_file: Option<PathBuf>,
+    pub max_value_bytes: usize,
+    pub max_per_plugin: u32,
+}
+
+/// Empty: none.
+fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok(Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty()))
 }
 
 fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -203,6 +243,18 @@ mod tests {
         assert_eq!(settings.writer.batch, 7);
         assert_eq!(settings.writer.queue, 4096);
         assert_eq!(settings.org.limits.send_burst, 0);
+    }
+
+    #[test]
+    fn a_network_or_host_that_is_none_is_refused_with_what_it_should_be() {
+        for (line, wanted) in [
+            ("private_networks = ['10.0.0.0']", "such as 10.0.0.0/8"),
+            ("denied_hosts = ['https://a.example']", "a host such as"),
+        ] {
+            let error = Settings::parse(Some(&format!("[outgoing]\n{line}"))).unwrap_err();
+
+            assert!(error.to_string().contains(wanted), "{error}");
+        }
     }
 
     #[test]

@@ -69,6 +69,11 @@ impl Database {
         Ok(Self { db, embedded })
     }
 
+    /// Where the data of a server with a Postgres of its own lies.
+    pub fn data_directory(&self) -> Option<PathBuf> {
+        self.embedded.as_ref()?.directory().parent().map(PathBuf::from)
+    }
+
     /// The process id of the supervised Postgres.
     pub fn postgres_pid(&self) -> Option<u32> {
         self.embedded.as_ref().map(Embedded::pid)

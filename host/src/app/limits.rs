@@ -8,7 +8,7 @@ use crate::{
     db::PoolLimits,
     http::HttpSettings,
     plugin::{BreakerLimits, Limits},
-    service::{ReviewSettings, ServiceSettings, WriterLimits},
+    service::{GuestSettings, ReviewSettings, SecretSettings, ServiceSettings, WriterLimits},
     settings::Settings,
     socket::SocketSettings,
 };
@@ -18,12 +18,14 @@ pub(super) fn pool(settings: &Settings) -> PoolLimits {
     PoolLimits {
         connections: database.connections,
         connections_per_org: database.connections_per_org.max(1),
+        connections_for_plugins: database.connections_for_plugins.max(1),
+        connections_for_plugins_per_org: database.connections_for_plugins_per_org.max(1),
         acquire: database.acquire,
         statement: database.statement,
     }
 }
 
-pub(super) fn services(settings: &Settings) -> ServiceSettings {
+pub(super) fn services(settings: &Settings, secrets: &Secrets) -> ServiceSettings {
     let tokens = &settings.tokens;
     let review = &settings.review;
     ServiceSettings {
@@ -53,6 +55,21 @@ pub(super) fn services(settings: &Settings) -> ServiceSettings {
             patience: settings.writer.patience,
         },
         presence_grace: settings.presence.grace,
+        guests: guests(settings, secrets),
+    }
+}
+
+fn guests(settings: &Settings, secrets: &Secrets) -> GuestSettings {
+    GuestSettings {
+        kv: settings.kv,
+        outgoing: settings.outgoing.clone(),
+        secrets: SecretSettings {
+            key: secrets.secrets_key.clone(),
+            key_file: settings.secrets.key_file.clone(),
+            kept_in: secrets.data_directory.as_ref().map(|data| data.join("secrets.key")),
+            max_value_bytes: settings.secrets.max_value_bytes,
+            max_per_plugin: settings.secrets.max_per_plugin,
+        },
     }
 }
 
@@ -78,6 +95,8 @@ pub(super) fn plugins(settings: &Settings) -> Limits {
         call_timeout: plugins.call,
         call_cpu: plugins.call_cpu,
         chain_timeout: plugins.chain,
+        http_call_timeout: plugins.http_call,
+        http_chain_timeout: plugins.http_chain,
         memory_bytes: plugins.memory_bytes,
         table_elements: plugins.table_elements,
         handed_over_bytes: plugins.handed_over_bytes,
@@ -86,6 +105,7 @@ pub(super) fn plugins(settings: &Settings) -> Limits {
         log_kept_lines: plugins.log_kept_lines,
         log_kept_bytes: plugins.log_kept_bytes,
         host_calls: plugins.host_calls,
+        open_secrets: plugins.open_secrets,
         breaker: BreakerLimits {
             senders: plugins.breaker_senders.max(1),
             rollback_senders: plugins.rollback_senders.max(1),

@@ -8,6 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use socketioxide::SocketIo;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
+use zeroize::Zeroizing;
 
 use crate::{
     db::Db,
@@ -52,6 +53,10 @@ pub struct Secrets {
     pub operator_token: Option<Arc<str>>,
     /// The binary that compiles plugins; this one where it is left out.
     pub compiler: Option<PathBuf>,
+    /// What plugins' secrets are sealed under, in base64.
+    pub secrets_key: Option<Zeroizing<String>>,
+    /// Where a key of our own may be kept; none where the database is the operator's.
+    pub data_directory: Option<PathBuf>,
 }
 
 impl Server {
@@ -71,7 +76,8 @@ impl Server {
         let host = PluginHost::new(limits::plugins(settings), secrets.compiler.clone())
             .map_err(StartError::Plugins)?;
         let (events, told) = Events::channel();
-        let (services, writer) = Services::new(db, &events, host, limits::services(settings))?;
+        let (services, writer) =
+            Services::new(db, &events, host, limits::services(settings, secrets))?;
         let transports = Transports::default();
         let (layer, io) = socket_layer(settings);
         let sockets =

@@ -5,6 +5,7 @@
 //! adds a key or an address to ask.
 
 mod claims;
+mod fetch;
 mod jwks;
 mod jws;
 mod key_set;
@@ -17,6 +18,8 @@ mod tests;
 mod verifier;
 
 pub use claims::Claims;
+// Also for requests of plugins.
+pub use fetch::{ReadError, client, read_body};
 pub use jwks::JwksSettings;
 pub use jws::unverified_org;
 pub use key_set::KeySet;

@@ -3,6 +3,7 @@ use std::{net::SocketAddr, sync::Arc};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use zeroize::Zeroizing;
 
 use super::{CliError, demo, output};
 use crate::{
@@ -22,6 +23,12 @@ pub(super) struct ServeArgs {
     /// What operators show at /admin/orgs; at least 32 characters, there is no default
     #[arg(long, env = "DUOLOGUE_OPERATOR_TOKEN", hide_env_values = true, value_name = "SECRET")]
     operator_token: Option<String>,
+    /// What plugins' secrets are sealed under: 32 bytes in base64 (`openssl rand -base64 32`)
+    ///
+    /// Left out: the file named by the setting `secrets.key_file`; else, with the embedded
+    /// database, `secrets.key` in the data directory.
+    #[arg(long, env = "DUOLOGUE_SECRETS_KEY", hide_env_values = true, value_name = "KEY")]
+    secrets_key: Option<String>,
     /// Make an org `demo` and print tokens and commands to try
     #[arg(long)]
     demo: bool,
@@ -39,7 +46,11 @@ pub(super) async fn run(
     if let Some(listen) = args.listen {
         settings.server.listen = listen;
     }
-    let secrets = Secrets { operator_token: operator_token(args.operator_token)?, compiler: None };
+    let mut secrets = Secrets {
+        operator_token: operator_token(args.operator_token)?,
+        secrets_key: args.secrets_key.filter(|key| !key.is_empty()).map(Zeroizing::new),
+        ..Secrets::default()
+    };
     // From here on a signal is a wish to stop, also while the database starts.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -52,6 +63,7 @@ pub(super) async fn run(
     if let Some(pid) = opened.postgres_pid() {
         tracing::info!(postgres.pid = pid, "embedded Postgres is up");
     }
+    secrets.data_directory = opened.data_directory();
     let server = Server::start(listener, opened.db.clone(), &settings, &secrets)?;
     if args.demo {
         let operator = super::operator(&opened, &settings.org)?;

@@ -7,10 +7,11 @@ use time::OffsetDateTime;
 use sqlx::{Connection, PgConnection};
 
 use super::{
-    Db, DbError,
+    Db, DbError, OrgConn,
     held::{self, NewHold},
+    kv::{self, Committed},
 };
-use crate::domain::{ClientId, Decision, Draft, MessageId, OrgId, ThreadId, UserId};
+use crate::domain::{ClientId, Decision, Draft, MessageId, OrgId, StagedWrites, ThreadId, UserId};
 
 /// A draft on its way into the database, under the id that it will have.
 #[derive(Clone, Debug)]
@@ -135,11 +136,48 @@ async fn insert_with_holds(
     batch: &[NewMessage],
 ) -> Result<Vec<Option<Placed>>, DbError> {
     let mut tx = conn.begin().await?;
-    let placed = place(batch, &insert_messages(&mut tx, batch).await?);
-    let stored = batch.iter().zip(&placed).filter(|(_, placed)| placed.is_some());
-    held::insert_batch(&mut tx, stored.map(|(row, _)| row)).await?;
+    let placed = insert_both(&mut tx, batch).await?;
     tx.commit().await?;
     Ok(placed)
+}
+
+async fn insert_both(
+    tx: &mut PgConnection,
+    batch: &[NewMessage],
+) -> Result<Vec<Option<Placed>>, DbError> {
+    let placed = place(batch, &insert_messages(tx, batch).await?);
+    let stored = batch.iter().zip(&placed).filter(|(_, placed)| placed.is_some());
+    held::insert_batch(tx, stored.map(|(row, _)| row)).await?;
+    Ok(placed)
+}
+
+/// What became of a message that was to be stored with writes of plugins.
+#[derive(Clone, Copy, Debug)]
+pub enum Together {
+    Stored(Placed),
+    /// Its sender had already stored that client id: neither is stored.
+    Duplicate,
+    /// What a plugin had built on has changed: neither is stored.
+    Conflict,
+}
+
+/// Stores one message, and what plugins staged for it: both or neither. The writes come first,
+/// so that all who write to a plugin's store take their locks in one order.
+pub async fn insert_together(
+    db: &Db,
+    row: &NewMessage,
+    staged: &[StagedWrites],
+) -> Result<Together, DbError> {
+    let mut conn = db.batches.acquire().await?;
+    let mut tx = conn.begin().await?;
+    let mut org = OrgConn { org_id: row.org_id, conn: &mut tx };
+    if kv::commit_all(&mut org, staged).await? == Committed::Conflict {
+        return Ok(Together::Conflict);
+    }
+    let placed = insert_both(&mut tx, std::slice::from_ref(row)).await?;
+    let Some(Some(placed)) = placed.first().copied() else { return Ok(Together::Duplicate) };
+    tx.commit().await?;
+    Ok(Together::Stored(placed))
 }
 
 /// Of each thread only what is not held moves its `seq` on; what is shadowed or held has no

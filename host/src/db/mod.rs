@@ -9,6 +9,7 @@ pub mod flags;
 pub mod held;
 pub mod history;
 pub mod keys;
+pub mod kv;
 pub mod messages;
 pub mod notices;
 pub mod notifications;
@@ -17,6 +18,7 @@ pub mod plugins;
 pub mod reading;
 pub mod refusals;
 pub mod releases;
+pub mod secrets;
 pub mod senders;
 pub mod threads;
 pub mod users;
@@ -45,6 +47,9 @@ pub struct PoolLimits {
     pub connections: u32,
     /// How many of them one org may hold at a time.
     pub connections_per_org: usize,
+    /// How many of them plugins may hold at a time: all together, and those of one org.
+    pub connections_for_plugins: usize,
+    pub connections_for_plugins_per_org: usize,
     /// How long a request waits for a free connection.
     pub acquire: Duration,
     /// How long one statement may take; Postgres ends it, and so does the client if Postgres hangs.
@@ -58,7 +63,18 @@ pub struct Db {
     batches: PgPool,
     limits: Arc<PoolLimits>,
     /// How many connections each org holds: none may have them all.
-    shares: Arc<DashMap<OrgId, Arc<Semaphore>>>,
+    shares: Shares,
+    /// The same for what guests ask of us, which must not starve the orgs' own requests.
+    plugin_shares: Shares,
+    plugin_places: Arc<Semaphore>,
+}
+
+type Shares = Arc<DashMap<OrgId, Arc<Semaphore>>>;
+
+/// What is held with a connection: a place of the org's, and for a guest one of all guests'.
+struct Share {
+    _org: OwnedSemaphorePermit,
+    _plugins: Option<OwnedSemaphorePermit>,
 }
 
 /// A connection bound to one org. Every query function takes one, so that a query
@@ -72,14 +88,14 @@ pub struct OrgConn<'c> {
 pub struct OrgHandle {
     org_id: OrgId,
     conn: PoolConnection<Postgres>,
-    _share: OwnedSemaphorePermit,
+    _share: Share,
 }
 
 /// A transaction of one org. Dropping it without [`OrgTx::commit`] rolls back.
 pub struct OrgTx {
     org_id: OrgId,
     tx: Transaction<'static, Postgres>,
-    _share: OwnedSemaphorePermit,
+    _share: Share,
 }
 
 impl Db {
@@ -117,7 +133,14 @@ impl Db {
         };
         let batches = pool(Self::BATCH_CONNECTIONS, for_batches);
         let pool = pool(limits.connections, connect);
-        Ok(Self { pool, batches, limits: Arc::new(limits.clone()), shares: Arc::default() })
+        Ok(Self {
+            pool,
+            batches,
+            limits: Arc::new(limits.clone()),
+            shares: Arc::default(),
+            plugin_shares: Arc::default(),
+            plugin_places: Arc::new(Semaphore::new(limits.connections_for_plugins)),
+        })
     }
 
     async fn test_if_idle(conn: &mut PgConnection, idle_for: Duration) -> Result<bool, DbError> {
@@ -147,13 +170,33 @@ impl Db {
         Ok(OrgTx { org_id, tx: self.pool.begin().await?, _share: share })
     }
 
+    /// The same for what a guest asks of us: out of the share of plugins.
+    pub async fn org_for_plugin(&self, org_id: OrgId) -> Result<OrgHandle, DbError> {
+        let share = self.plugin_share(org_id).await?;
+        Ok(OrgHandle { org_id, conn: self.pool.acquire().await?, _share: share })
+    }
+
+    pub async fn begin_for_plugin(&self, org_id: OrgId) -> Result<OrgTx, DbError> {
+        let share = self.plugin_share(org_id).await?;
+        Ok(OrgTx { org_id, tx: self.pool.begin().await?, _share: share })
+    }
+
     /// Waits for one of the org's own places, as long as for a connection.
-    async fn share(&self, org_id: OrgId) -> Result<OwnedSemaphorePermit, DbError> {
+    async fn share(&self, org_id: OrgId) -> Result<Share, DbError> {
         let most = self.limits.connections_per_org;
-        let share = self.shares.entry(org_id).or_insert_with(|| Arc::new(Semaphore::new(most)));
-        let waiting = share.clone().acquire_owned();
-        drop(share);
-        let place = tokio::time::timeout(self.limits.acquire, waiting).await;
+        let org = self.place(place_of(&self.shares, org_id, most)).await?;
+        Ok(Share { _org: org, _plugins: None })
+    }
+
+    async fn plugin_share(&self, org_id: OrgId) -> Result<Share, DbError> {
+        let most = self.limits.connections_for_plugins_per_org;
+        let org = self.place(place_of(&self.plugin_shares, org_id, most)).await?;
+        let plugins = self.place(self.plugin_places.clone()).await?;
+        Ok(Share { _org: org, _plugins: Some(plugins) })
+    }
+
+    async fn place(&self, places: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, DbError> {
+        let place = tokio::time::timeout(self.limits.acquire, places.acquire_owned()).await;
         place.map_err(|_| DbError::PoolTimedOut)?.map_err(|_| DbError::PoolClosed)
     }
 
@@ -161,6 +204,10 @@ impl Db {
         self.batches.close().await;
         self.pool.close().await;
     }
+}
+
+fn place_of(shares: &Shares, org_id: OrgId, most: usize) -> Arc<Semaphore> {
+    shares.entry(org_id).or_insert_with(|| Arc::new(Semaphore::new(most))).clone()
 }
 
 impl OrgHandle {

@@ -380,3 +380,19 @@ pub async fn load_component(
     .fetch_one(&mut *conn.conn)
     .await
 }
+
+/// The plugin of that name, locked against its removal and against others who do so.
+pub async fn lock_id(conn: &mut OrgConn<'_>, name: &str) -> Result<Option<PluginId>, DbError> {
+    sqlx::query_scalar!(
+        r#"
+        select id as "id: PluginId"
+        from plugins
+        where org_id = $1 and name = $2
+        for no key update
+        "#,
+        conn.org_id as _,
+        name,
+    )
+    .fetch_optional(&mut *conn.conn)
+    .await
+}

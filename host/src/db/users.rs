@@ -1,7 +1,7 @@
 use time::OffsetDateTime;
 
 use super::{DbError, OrgConn};
-use crate::domain::{Email, Kind, User, UserId};
+use crate::domain::{Email, Kind, User, UserId, UserProfile};
 
 /// Which constraint keeps two people from one e-mail.
 pub const EMAIL_KEY: &str = "users_email_key";
@@ -145,6 +145,34 @@ pub async fn find_by_email(conn: &mut OrgConn<'_>, email: &Email) -> Result<Opti
     .fetch_optional(&mut *conn.conn)
     .await?;
     Ok(row.map(User::from))
+}
+
+/// What tokens have said of the person with this e-mail.
+pub async fn find_profile(
+    conn: &mut OrgConn<'_>,
+    email: &Email,
+) -> Result<Option<UserProfile>, DbError> {
+    let row = sqlx::query!(
+        r#"
+        select email, email_key, kind, name, picture, zoneinfo, locale, first_seen_at
+        from users
+        where org_id = $1 and email_key = $2
+        "#,
+        conn.org_id as _,
+        email.key(),
+    )
+    .fetch_optional(&mut *conn.conn)
+    .await?;
+    Ok(row.map(|row| UserProfile {
+        email: Email::stored(row.email, row.email_key),
+        // The column's check constraint admits nothing else.
+        kind: if row.kind == "staff" { Kind::Staff } else { Kind::Customer },
+        name: row.name,
+        picture: row.picture,
+        zoneinfo: row.zoneinfo,
+        locale: row.locale,
+        first_seen_at: row.first_seen_at,
+    }))
 }
 
 /// The person with this e-mail, made where there is none: they wait for their first sign-in.

@@ -61,6 +61,13 @@ id!(
     /// A plugin as installed in one org.
     PluginId
 );
+/// A plugin and the org that it is installed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Installed {
+    pub org_id: OrgId,
+    pub plugin_id: PluginId,
+}
+
 id!(
     /// An entry of the review queue, the refusals or the audit log; later ones sort later.
     EntryId

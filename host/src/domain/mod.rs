@@ -1,18 +1,26 @@
 //! Plain types and the rules they carry. No I/O, no framework types.
 
+mod address;
 mod body;
+mod host_pattern;
 mod ids;
 mod key;
+mod kv;
 mod message;
 mod org;
+mod outgoing;
 mod review;
+mod staged_writes;
 mod sync;
 mod user;
 mod verdict;
 
+pub use address::{InvalidNetwork, Network, is_public};
 pub use body::{BodyLimits, InvalidField};
-pub use ids::{EntryId, KeyId, MessageId, OrgId, PluginId, ThreadId, UserId};
+pub use host_pattern::{HostPattern, InvalidHost};
+pub use ids::{EntryId, Installed, KeyId, MessageId, OrgId, PluginId, ThreadId, UserId};
 pub use key::{Algorithm, Fingerprint, KeyKind, OrgKey, UnknownAlgorithm};
+pub use kv::{Increment, KvEntry, KvError, KvKey, KvLimits, KvLook, KvUsage, KvWrite};
 pub use message::{
     Attachment, Body, ClientId, ContentType, DeleteScope, Draft, Message, MessageState, Metadata,
 };
@@ -20,9 +28,14 @@ pub use org::{
     AdminReads, InvalidSlug, NotificationEvents, Org, OrgLimits, OrgSettings, OrgSlug,
     PresenceScope, Recipients,
 };
+pub use outgoing::{
+    HeaderText, OutgoingError, OutgoingMethod, OutgoingRequest, OutgoingResponse, RequestsLeft,
+    Secret,
+};
 pub use review::{Held, HoldState, PendingBody};
+pub use staged_writes::StagedWrites;
 pub use sync::{Change, ChangeKind, Cursor};
-pub use user::{Caller, Email, InvalidEmail, Kind, User};
+pub use user::{Caller, Email, InvalidEmail, Kind, User, UserProfile};
 pub use verdict::{
     Decision, Hold, HoldCause, Judgement, Label, OnExpiry, OnFault, Outcome, Patch, Phase,
     Rejection, Severity, Step,

@@ -185,7 +185,8 @@ impl OrgSettings {
     }
 }
 
-/// Rates and counts that one person may use up. `0` switches a limit off.
+/// Rates and counts that one person may use up, and one org by its plugins. `0` switches a
+/// limit off.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct OrgLimits {
@@ -213,6 +214,10 @@ pub struct OrgLimits {
     /// and 10,000.
     pub held_per_user: u32,
     pub held_per_org: u32,
+    /// Requests of all the org's plugins together: at once, and how many come back a second.
+    /// Default 40 and 20.
+    pub outgoing_burst: u32,
+    pub outgoing_per_second: u32,
 }
 
 impl Default for OrgLimits {
@@ -232,6 +237,8 @@ impl Default for OrgLimits {
             pending_sends_per_socket: 64,
             held_per_user: 50,
             held_per_org: 10_000,
+            outgoing_burst: 40,
+            outgoing_per_second: 20,
         }
     }
 }

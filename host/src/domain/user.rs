@@ -80,6 +80,19 @@ pub struct User {
     pub last_seen_at: Option<OffsetDateTime>,
 }
 
+/// What a plugin may know of a person: what their tokens say of them, never the tokens.
+#[derive(Clone, Debug)]
+pub struct UserProfile {
+    pub email: Email,
+    pub kind: Kind,
+    pub name: Option<String>,
+    pub picture: Option<String>,
+    pub zoneinfo: Option<String>,
+    pub locale: Option<String>,
+    /// `None`: has been written to, but has never signed in.
+    pub first_seen_at: Option<OffsetDateTime>,
+}
+
 /// The person making this request, as a verified token names them.
 #[derive(Clone, Debug)]
 pub struct Caller {

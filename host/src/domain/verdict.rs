@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attachment, Body, BodyLimits, InvalidField, Metadata};
+use super::{Attachment, Body, BodyLimits, InvalidField, Metadata, StagedWrites};
 
 /// What a plugin wants replaced in a draft. Who writes to whom cannot be said here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,21 @@ pub struct Rejection {
     pub retry_after_ms: Option<u32>,
 }
 
+impl Rejection {
+    /// Where plugins could not say what they make of a draft. It says nothing of the plugin:
+    /// that is the org's affair.
+    pub fn moderation_unavailable() -> Self {
+        Self {
+            reason: "moderation_unavailable".to_owned(),
+            user_message: Some(
+                "Your message could not be checked just now. Please try again.".to_owned(),
+            ),
+            details: None,
+            retry_after_ms: Some(5000),
+        }
+    }
+}
+
 /// What all plugins of an org together decided about a draft.
 #[derive(Clone, Debug)]
 pub struct Judgement {
@@ -56,12 +71,20 @@ pub struct Judgement {
     pub labels: Vec<Label>,
     /// Each plugin that was asked, in the order in which it was.
     pub steps: Vec<Step>,
+    /// What plugins want stored together with the draft, and forgotten where it is not stored.
+    pub staged: Vec<StagedWrites>,
 }
 
 impl Judgement {
     /// Of a draft about which nobody was asked.
     pub fn unasked(body: Body) -> Self {
-        Self { body, outcome: Outcome::Send, labels: Vec::new(), steps: Vec::new() }
+        Self {
+            body,
+            outcome: Outcome::Send,
+            labels: Vec::new(),
+            steps: Vec::new(),
+            staged: Vec::new(),
+        }
     }
 
     /// What is kept of it with the message; `None` where nobody was asked.

@@ -89,7 +89,9 @@ impl Account {
         }
         for (name, _) in std::env::vars_os() {
             let bytes = name.as_encoded_bytes();
-            if bytes.starts_with(b"PG") || bytes.starts_with(b"LC_") || bytes.starts_with(b"LANG") {
+            // Ours hold secrets, which are none of Postgres' business.
+            let removed: [&[u8]; 4] = [b"PG", b"LC_", b"LANG", b"DUOLOGUE_"];
+            if removed.iter().any(|prefix| bytes.starts_with(prefix)) {
                 command.env_remove(&name);
             }
         }

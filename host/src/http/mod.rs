@@ -11,6 +11,7 @@ mod operator;
 mod page;
 mod plugins;
 mod review;
+mod secrets;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -109,6 +110,8 @@ fn admin_routes() -> Router<Http> {
         .route("/admin/messages/{id}/decision", get(review::decision))
         .route("/admin/refusals", get(review::refusals))
         .route("/admin/audit", get(review::audit))
+        .route("/admin/plugins/{name}/secrets", get(secrets::list))
+        .route("/admin/plugins/{name}/secrets/{secret}", put(secrets::set).delete(secrets::remove))
         .route("/admin/orgs", get(operator::list).post(operator::create))
         .route("/admin/orgs/{org}", get(operator::find).patch(operator::change))
         .route("/admin/orgs/{org}/keys", get(operator::list_keys).post(operator::add_key))

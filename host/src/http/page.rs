@@ -25,6 +25,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     }
 }
 
+/// Two segments of a path, likewise.
+pub(super) struct Segments(pub(super) String, pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segments {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Path::<(String, String)>::from_request_parts(parts, state).await {
+            Ok(Path((first, second))) => Ok(Self(first, second)),
+            Err(_) => Err(ApiError(Error::NotFound(Cow::Borrowed("this path")))),
+        }
+    }
+}
+
 /// A bare array, and in its headers where the list goes on.
 pub(super) struct PageResponse<T> {
     pub(super) items: Vec<T>,

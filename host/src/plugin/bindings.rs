@@ -7,11 +7,20 @@ use crate::domain;
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "plugin",
-    imports: { "duologue:plugin/history": async | trappable },
+    imports: {
+        "duologue:plugin/history": async | trappable,
+        "duologue:plugin/kv": async | trappable,
+        "duologue:plugin/http": async | trappable,
+        "duologue:plugin/secrets": async | trappable,
+        "duologue:plugin/directory": async | trappable,
+    },
+    with: { "duologue:plugin/secrets.secret": super::imports::OpenSecret },
     exports: { default: async },
 });
 
-pub(super) use self::duologue::plugin::{config, history, log, types};
+pub(super) use self::duologue::plugin::{
+    config, directory, history, http, kv, log, secrets, types,
+};
 pub(super) use self::exports::duologue::plugin::{before_send, lifecycle};
 
 impl From<&domain::Body> for types::Body {
@@ -37,15 +46,21 @@ impl From<&domain::Attachment> for types::Attachment {
     }
 }
 
+impl From<domain::Kind> for types::Kind {
+    fn from(kind: domain::Kind) -> Self {
+        match kind {
+            domain::Kind::Customer => Self::Customer,
+            domain::Kind::Staff => Self::Staff,
+        }
+    }
+}
+
 impl types::Caller {
     pub(super) fn new(caller: &domain::Caller, messages_24h: u32) -> Self {
         let first_seen = caller.user.first_seen_at;
         Self {
             email: caller.user.email.as_str().to_owned(),
-            kind: match caller.kind {
-                domain::Kind::Customer => types::Kind::Customer,
-                domain::Kind::Staff => types::Kind::Staff,
-            },
+            kind: caller.kind.into(),
             admin: caller.admin,
             roles: caller.roles.to_vec(),
             first_seen_ms: first_seen.map(unix_ms),

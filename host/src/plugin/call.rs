@@ -20,10 +20,10 @@ use super::{
     answer::{Decision, Rules},
     bindings::{log, types, unix_ms},
     compile::Compiled,
-    services::{Asker, HostServices},
-    store::{Callee, Guest, Served, store},
+    imports::{Served, Serving},
+    store::{Callee, Guest, store},
 };
-use crate::domain::{Body, Phase};
+use crate::domain::{Body, Phase, StagedWrites};
 
 /// Where and until when a call may run.
 pub(super) struct Turn<'a> {
@@ -42,19 +42,10 @@ pub(super) struct Question<'a> {
     /// What the plugins before it left.
     pub(super) body: &'a Body,
     pub(super) phase: Phase,
+    /// How long this call may take.
+    pub(super) patience: Duration,
     /// `None`: a rehearsal.
-    pub(super) services: Option<&'a Arc<dyn HostServices>>,
-}
-
-impl Question<'_> {
-    fn served(&self) -> Option<Served> {
-        let asker = Asker {
-            org: self.ask.caller.org.id,
-            caller: self.ask.caller.user.id,
-            peer: self.ask.to.id,
-        };
-        self.services.map(|services| (Arc::clone(services), asker))
-    }
+    pub(super) serving: Option<Serving<'a>>,
 }
 
 /// How a call went.
@@ -66,6 +57,8 @@ pub(super) struct Called<T> {
     pub(super) memory_bytes: u64,
     /// False: no guest ran.
     pub(super) began: bool,
+    /// What the guest wants stored with the message.
+    pub(super) staged: Option<StagedWrites>,
 }
 
 /// A place among the running guests, and a fresh store for one of them.
@@ -79,7 +72,7 @@ struct Entered<'a> {
 impl<T> Called<T> {
     /// No guest ran.
     pub(super) fn never(fault: Fault, took: Duration) -> Self {
-        Self { outcome: Err(fault), took, memory_bytes: 0, began: false }
+        Self { outcome: Err(fault), took, memory_bytes: 0, began: false, staged: None }
     }
 }
 
@@ -92,13 +85,19 @@ impl Turn<'_> {
         question: Question<'_>,
     ) -> Called<Decision> {
         let Some(hook) = &compiled.before_send else {
-            let outcome = Ok(Decision::pass());
-            return Called { outcome, took: Duration::ZERO, memory_bytes: 0, began: false };
+            return Called {
+                outcome: Ok(Decision::pass()),
+                took: Duration::ZERO,
+                memory_bytes: 0,
+                began: false,
+                staged: None,
+            };
         };
-        let mut entered = match self.enter(callee, question.served(), question.ask.now).await {
-            Ok(entered) => entered,
-            Err(never) => return never,
-        };
+        let mut entered =
+            match self.enter(callee, question.ask.now, question.patience, question.serving).await {
+                Ok(entered) => entered,
+                Err(never) => return never,
+            };
         let context = context(&question, entered.budget);
         let draft = draft(&question);
         let previous = question.ask.previous.map(Into::into);
@@ -126,7 +125,8 @@ impl Turn<'_> {
         callee: Arc<Callee>,
     ) -> Option<Called<Result<(), String>>> {
         let lifecycle = compiled.lifecycle.as_ref()?;
-        let mut entered = match self.enter(callee, None, OffsetDateTime::now_utc()).await {
+        let (now, patience) = (OffsetDateTime::now_utc(), self.host.0.limits.call_timeout);
+        let mut entered = match self.enter(callee, now, patience, None).await {
             Ok(entered) => entered,
             Err(never) => return Some(never),
         };
@@ -143,15 +143,19 @@ impl Turn<'_> {
     async fn enter<T>(
         &self,
         callee: Arc<Callee>,
-        served: Option<Served>,
         now: OffsetDateTime,
+        patience: Duration,
+        serving: Option<Serving<'_>>,
     ) -> Result<Entered<'_>, Called<T>> {
         let began = Instant::now();
         match self.wait().await {
             Ok(permits) => {
                 let limits = &self.host.0.limits;
+                let budget = self.left().min(patience);
+                let served = serving.map(|serving| {
+                    Served::new(&serving, Instant::now() + budget, limits.open_secrets)
+                });
                 let store = store(&self.host.0.engine, limits, callee, served, unix_ms(now));
-                let budget = self.left().min(limits.call_timeout);
                 Ok(Entered { store, budget, began, _permits: permits })
             }
             Err(fault) => Err(Called::never(fault, began.elapsed())),
@@ -179,9 +183,10 @@ impl Turn<'_> {
 }
 
 impl Entered<'_> {
-    fn end<T>(self, outcome: Result<T, Fault>) -> Called<T> {
+    fn end<T>(mut self, outcome: Result<T, Fault>) -> Called<T> {
         let memory_bytes = self.store.data().memory_bytes();
-        Called { outcome, took: self.began.elapsed(), memory_bytes, began: true }
+        let staged = self.store.data_mut().take_staged();
+        Called { outcome, took: self.began.elapsed(), memory_bytes, began: true, staged }
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) const LIFECYCLE: Hook = Hook { interface: "lifecycle", functions: &["
 const COMMON: &[&str] = &["log", "config"];
 
 /// What an admin must grant first.
-const CAPABILITIES: &[&str] = &["history"];
+const CAPABILITIES: &[&str] = &["history", "kv", "http", "secrets", "directory"];
 
 /// What a guest may import.
 pub(super) fn imports() -> impl Iterator<Item = &'static str> {

@@ -47,6 +47,8 @@ impl Round {
                 decision.verdict.as_str().clone_into(&mut step.verdict);
                 step.explanation.clone_from(&decision.explanation);
                 self.note(plugin, &decision);
+                // Of a call without an answer nothing is kept.
+                self.0.staged.extend(called.staged.filter(|staged| !staged.is_empty()));
                 self.decide(plugin, decision.verdict, &mut step)
             }
             Err(fault) => {
@@ -107,7 +109,7 @@ fn changed(before: &Body, after: &Body) -> Vec<String> {
 fn without_answer(plugin: &Installed, fault: &Fault) -> Outcome {
     match plugin.on_fault {
         OnFault::Allow => Outcome::Send,
-        OnFault::Reject => Outcome::Reject(moderation_unavailable()),
+        OnFault::Reject => Outcome::Reject(Rejection::moderation_unavailable()),
         OnFault::Hold => Outcome::Hold(Hold {
             reason: format!("no answer: {}", fault.as_str()),
             ..hold(plugin, HoldCause::Fault)
@@ -125,17 +127,5 @@ fn hold(plugin: &Installed, cause: HoldCause) -> Hold {
         shadow: false,
         ttl: None,
         on_expiry: OnExpiry::Refuse,
-    }
-}
-
-/// Says nothing of the plugin: that is the org's affair.
-fn moderation_unavailable() -> Rejection {
-    Rejection {
-        reason: "moderation_unavailable".to_owned(),
-        user_message: Some(
-            "Your message could not be checked just now. Please try again.".to_owned(),
-        ),
-        details: None,
-        retry_after_ms: Some(5000),
     }
 }

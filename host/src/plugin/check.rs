@@ -50,7 +50,8 @@ fn check_imports(component: &Component, findings: &mut Findings) -> Result<(), R
             require_compatible(ours)?;
         }
         match import.ty {
-            ComponentItem::ComponentInstance(instance) if is_type_only(&instance, engine) => {}
+            ComponentItem::ComponentInstance(instance) if is_type_only(name, &instance, engine) => {
+            }
             ComponentItem::ComponentInstance(_) if runtime::is_inert(name) => {
                 inert.push(name.to_owned());
             }
@@ -66,9 +67,15 @@ fn check_imports(component: &Component, findings: &mut Findings) -> Result<(), R
     if unknown.is_empty() { Ok(()) } else { Err(unknown_imports(&unknown)) }
 }
 
-/// Needs nothing of us: every component that shares our words has such an import.
-fn is_type_only(instance: &ComponentInstance, engine: &Engine) -> bool {
-    instance.exports(engine).all(|(_, export)| matches!(export.ty, ComponentItem::Type(_)))
+/// Needs nothing of us: every component that shares our words has such an import. So does one that
+/// imports `http` and never opens a secret, whose type is a word of `http`.
+fn is_type_only(name: &str, instance: &ComponentInstance, engine: &Engine) -> bool {
+    let is_ours = OurName::parse(name).is_some();
+    instance.exports(engine).all(|(_, export)| match export.ty {
+        ComponentItem::Type(_) => true,
+        ComponentItem::Resource(_) => is_ours,
+        _ => false,
+    })
 }
 
 fn offered_import(name: &str) -> Option<&str> {

@@ -17,13 +17,15 @@ use super::{
     chain::Round,
     compile::Compiled,
     fault::FaultLog,
+    imports::Serving,
     lines::{GuestLog, LogPage},
     meter::{Counters, Meter},
     services::HostServices,
     store::Callee,
 };
 use crate::domain::{
-    Body, BodyLimits, Caller, Judgement, MessageId, OnFault, OrgId, Phase, PluginId, User,
+    Body, BodyLimits, Caller, HostPattern, Judgement, MessageId, OnFault, OrgId, Phase, PluginId,
+    User,
 };
 
 /// A plugin as an org has it, and the terms on which it takes part.
@@ -41,6 +43,8 @@ pub struct Installation {
     pub config_revision: i64,
     pub phase: Phase,
     pub on_fault: OnFault,
+    /// Where its guests may send requests.
+    pub granted_hosts: Vec<HostPattern>,
 }
 
 /// A way into the server.
@@ -90,6 +94,9 @@ pub(super) struct Installed {
     pub(super) config_revision: i64,
     phase: Phase,
     pub(super) on_fault: OnFault,
+    granted_hosts: Arc<[HostPattern]>,
+    /// It imports `http` and was granted hosts.
+    uses_http: bool,
     faults: FaultLog,
     meter: Arc<Meter>,
     breaker: Arc<Breaker>,
@@ -151,13 +158,22 @@ impl Hooks {
         let turn = Turn {
             host: &self.host,
             share: &plugins.share,
-            ends: Instant::now() + self.host.0.limits.chain_timeout,
+            ends: Instant::now() + plugins.patience(&self.host.0.limits),
         };
         let mut round = Round::new(ask.body.clone());
         for plugin in plugins.installed.iter() {
-            let phase = plugin.phase;
-            let services = self.services.as_ref();
-            let question = Question { ask, messages_24h, body: round.body(), phase, services };
+            let serving = self
+                .services
+                .as_ref()
+                .map(|services| Serving::new(services, ask, plugin.id, &plugin.granted_hosts));
+            let question = Question {
+                ask,
+                messages_24h,
+                body: round.body(),
+                phase: plugin.phase,
+                patience: plugin.patience(&self.host.0.limits),
+                serving,
+            };
             // Boxed, so that messages which no plugin judges do not carry it along.
             let called = Box::pin(plugin.before_send(&turn, question)).await;
             if round.take(plugin, called).is_break() {
@@ -171,9 +187,10 @@ impl Hooks {
     pub fn read(&self, org: OrgId, plugin: PluginId) -> Option<Live> {
         let plugins = self.plugins_of(org)?;
         let plugin = plugins.installed.iter().find(|installed| installed.id == plugin)?;
+        let limits = &self.host.0.limits;
         Some(Live {
             hook: "before-send",
-            counters: plugin.meter.read(&self.host.0.limits),
+            counters: plugin.meter.read(plugin.patience(limits), limits.memory_bytes),
             breaker: plugin.breaker.read(Instant::now()),
         })
     }
@@ -201,6 +218,14 @@ impl Hooks {
     }
 }
 
+impl OrgPlugins {
+    /// How long all of them together may take over one message.
+    fn patience(&self, limits: &Limits) -> Duration {
+        let uses_http = self.installed.iter().any(|plugin| plugin.uses_http);
+        if uses_http { limits.http_chain_timeout } else { limits.chain_timeout }
+    }
+}
+
 impl Installed {
     /// What was counted so far goes on to count; a new version or configuration has not failed yet.
     fn new(org: OrgId, plugin: Installation, before: Option<&Self>, limits: &Limits) -> Self {
@@ -223,8 +248,12 @@ impl Installed {
             version: plugin.version,
             config: plugin.config,
         };
+        let imports = plugin.compiled.iter().flat_map(|compiled| &compiled.report.imports);
+        let imports_http = imports.into_iter().any(|import| import == "http");
         Self {
             id: plugin.id,
+            uses_http: imports_http && !plugin.granted_hosts.is_empty(),
+            granted_hosts: plugin.granted_hosts.into(),
             compiled: plugin.compiled,
             callee: Arc::new(callee),
             config_revision: plugin.config_revision,
@@ -234,6 +263,11 @@ impl Installed {
             meter: before.map(|before| Arc::clone(&before.meter)).unwrap_or_default(),
             breaker,
         }
+    }
+
+    /// How long one call may take.
+    fn patience(&self, limits: &Limits) -> Duration {
+        if self.uses_http { limits.http_call_timeout } else { limits.call_timeout }
     }
 
     async fn before_send(&self, turn: &Turn<'_>, question: Question<'_>) -> Called<Decision> {

@@ -9,6 +9,10 @@ pub struct Limits {
     pub call_cpu: Duration,
     /// How long all plugins of an org together may take over one message. Default 250 ms.
     pub chain_timeout: Duration,
+    /// The same two where a plugin may make requests of other servers: for its call, and for a
+    /// message that it judges. Default 1.5 s and 2 s.
+    pub http_call_timeout: Duration,
+    pub http_chain_timeout: Duration,
     /// All linear memories of an instance together. Default 64 MiB.
     pub memory_bytes: usize,
     /// All tables of an instance together. Default 20 000.
@@ -25,6 +29,8 @@ pub struct Limits {
     pub log_kept_bytes: usize,
     /// What a guest may ask of the server in one call, `log` and `config` aside. Default 32.
     pub host_calls: u32,
+    /// Opened secrets that a guest holds at once. Default 16.
+    pub open_secrets: usize,
     /// When a plugin that fails is spared.
     pub breaker: BreakerLimits,
     /// Calls at once, over all orgs. Default 100.
@@ -79,6 +85,8 @@ impl Default for Limits {
             call_timeout: Duration::from_millis(100),
             call_cpu: Duration::from_millis(50),
             chain_timeout: Duration::from_millis(250),
+            http_call_timeout: Duration::from_millis(1500),
+            http_chain_timeout: Duration::from_secs(2),
             memory_bytes: 64 << 20,
             table_elements: 20_000,
             handed_over_bytes: 1 << 20,
@@ -87,6 +95,7 @@ impl Default for Limits {
             log_kept_lines: 1000,
             log_kept_bytes: 256 << 10,
             host_calls: 32,
+            open_secrets: 16,
             breaker: BreakerLimits::default(),
             instances: 100,
             instances_per_org: 8,

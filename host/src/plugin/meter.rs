@@ -8,8 +8,6 @@ use std::{
 
 use serde::Serialize;
 
-use super::Limits;
-
 /// Four to each power of two, up to an hour in microseconds.
 const BUCKETS: usize = 128;
 
@@ -74,9 +72,10 @@ impl Meter {
         tally.most_memory_bytes = tally.most_memory_bytes.max(memory_bytes);
     }
 
-    pub(super) fn read(&self, limits: &Limits) -> Counters {
+    /// `patience` and `memory_bytes` are what a call may take.
+    pub(super) fn read(&self, patience: Duration, memory_bytes: usize) -> Counters {
         let tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let most = u64::try_from(limits.call_timeout.as_micros()).unwrap_or(u64::MAX);
+        let most = u64::try_from(patience.as_micros()).unwrap_or(u64::MAX);
         let longest = u64::try_from(tally.longest.as_micros()).unwrap_or(u64::MAX);
         Counters {
             calls: tally.calls,
@@ -85,7 +84,7 @@ impl Meter {
             p50_micros: tally.percentile(50),
             p99_micros: tally.percentile(99),
             peak_time_percent: percent(longest, most),
-            peak_memory_percent: percent(tally.most_memory_bytes, limits.memory_bytes as u64),
+            peak_memory_percent: percent(tally.most_memory_bytes, memory_bytes as u64),
         }
     }
 }
@@ -149,7 +148,7 @@ mod tests {
             meter.count(Err("timed_out"), Duration::from_millis(50), 32 << 20);
         }
 
-        let counters = meter.read(&Limits::default());
+        let counters = meter.read(Duration::from_millis(100), 64 << 20);
 
         assert_eq!((counters.calls, counters.verdicts["pass"]), (100, 98));
         assert_eq!(counters.faults["timed_out"], 2);
@@ -160,6 +159,6 @@ mod tests {
 
     #[test]
     fn nothing_is_zero() {
-        assert_eq!(Meter::default().read(&Limits::default()).p99_micros, 0);
+        assert_eq!(Meter::default().read(Duration::from_secs(1), 1).p99_micros, 0);
     }
 }

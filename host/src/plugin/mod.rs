@@ -17,6 +17,7 @@ mod compile;
 mod engine;
 mod fault;
 mod hooks;
+mod imports;
 mod limits;
 mod lines;
 mod meter;

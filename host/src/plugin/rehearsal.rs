@@ -70,8 +70,14 @@ impl Hooks {
             now: OffsetDateTime::now_utc(),
             limits: &BodyLimits::from(&admin.org.settings),
         };
-        let phase = Phase::Transform;
-        let question = Question { ask: &ask, messages_24h: 0, body: &body, phase, services: None };
+        let question = Question {
+            ask: &ask,
+            messages_24h: 0,
+            body: &body,
+            phase: Phase::Transform,
+            patience: self.host().0.limits.call_timeout,
+            serving: None,
+        };
         let guest = self.callee(compiled, admin, config);
         let called = Box::pin(turn.before_send(compiled, guest, question)).await;
         let outcome = called.outcome.as_ref();

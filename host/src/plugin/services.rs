@@ -1,26 +1,80 @@
 //! What guests may ask of the server while they are asked.
 
+use std::{sync::Arc, time::Duration};
+
 use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
 
-use super::{
-    bindings::{history, unix_ms},
-    store::Guest,
+use crate::domain::{
+    HostPattern, Increment, Installed, KvEntry, KvError, KvKey, KvWrite, Org, OrgId, OutgoingError,
+    OutgoingRequest, OutgoingResponse, RequestsLeft, Secret, StagedWrites, UserId, UserProfile,
 };
-use crate::domain::{OrgId, UserId};
 
 /// What the server does for guests. The rest of the server implements it.
 ///
 /// Each call counts against the guest's number of calls, and ends with its time.
 pub trait HostServices: Send + Sync {
     /// The newest messages between two people that the caller may see, oldest first.
-    fn previous(&self, asker: Asker) -> BoxFuture<'_, Result<Vec<Earlier>, Unserved>>;
+    fn previous(&self, org: OrgId, asker: Asker) -> BoxFuture<'_, Result<Vec<Earlier>, Unserved>>;
+
+    /// The person of an org with that e-mail.
+    fn find_person(
+        &self,
+        org: OrgId,
+        email: String,
+    ) -> BoxFuture<'_, Result<Option<UserProfile>, Unserved>>;
+
+    /// A secret of a plugin; `None`: it has none of that name.
+    fn open_secret(
+        &self,
+        plugin: Installed,
+        name: String,
+    ) -> BoxFuture<'_, Result<Option<Arc<Secret>>, Unserved>>;
+
+    /// How many requests one call may make.
+    fn requests_per_call(&self) -> RequestsLeft;
+
+    /// Makes a request for a plugin that was granted these hosts.
+    fn request<'a>(
+        &'a self,
+        org: &'a Org,
+        granted: &'a [HostPattern],
+        request: OutgoingRequest,
+        budget: Duration,
+    ) -> BoxFuture<'a, Result<OutgoingResponse, OutgoingError>>;
+
+    /// For a call whose writes are to wait for its message.
+    fn stage(&self, plugin: Installed) -> StagedWrites;
+
+    fn find_entry<'a>(
+        &'a self,
+        plugin: Installed,
+        key: &'a KvKey,
+        staged: &'a mut StagedWrites,
+    ) -> BoxFuture<'a, Result<Option<KvEntry>, KvError>>;
+
+    /// Answers the new revision, 0 for a deletion.
+    fn write_entry<'a>(
+        &'a self,
+        plugin: Installed,
+        key: &'a KvKey,
+        write: KvWrite,
+        staged: &'a mut StagedWrites,
+    ) -> BoxFuture<'a, Result<u64, KvError>>;
+
+    /// Acts at once.
+    fn increment<'a>(
+        &'a self,
+        plugin: Installed,
+        key: &'a KvKey,
+        step: Increment,
+        staged: &'a mut StagedWrites,
+    ) -> BoxFuture<'a, Result<i64, KvError>>;
 }
 
 /// For whom a guest asks. It cannot say this itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asker {
-    pub org: OrgId,
     /// Whose draft is being judged.
     pub caller: UserId,
     pub peer: UserId,
@@ -39,24 +93,3 @@ pub struct Earlier {
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the server could not answer the guest")]
 pub struct Unserved;
-
-impl history::Host for Guest {
-    async fn previous(&mut self) -> wasmtime::Result<Vec<history::Earlier>> {
-        self.take_host_call()?;
-        // Nobody to look for where a call is a rehearsal.
-        let Some((services, asker)) = self.services() else { return Ok(Vec::new()) };
-        let earlier = services.previous(asker).await?;
-        Ok(earlier.into_iter().map(Into::into).collect())
-    }
-}
-
-impl From<Earlier> for history::Earlier {
-    fn from(earlier: Earlier) -> Self {
-        Self {
-            from_caller: earlier.from_caller,
-            content: earlier.content,
-            content_type: earlier.content_type,
-            created_at_ms: unix_ms(earlier.created_at),
-        }
-    }
-}

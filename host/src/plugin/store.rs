@@ -8,11 +8,12 @@ use super::{
     Limits,
     bindings::{config, log, types},
     engine::{self, TICK},
+    imports::Served,
     lines::GuestLog,
     printed::Taken,
     runtime::Runtime,
-    services::{Asker, HostServices},
 };
+use crate::domain::StagedWrites;
 
 /// Where the lines of guests go, at debug: they may hold what people write to each other.
 const GUEST_LOG: &str = "duologue::guest";
@@ -54,9 +55,6 @@ pub(super) struct Guest {
     /// `None`: this is a rehearsal, and the server has nothing to tell.
     served: Option<Served>,
 }
-
-/// Who answers a guest, and for whom it asks.
-pub(super) type Served = (Arc<dyn HostServices>, Asker);
 
 /// A store for one call: bounded in memory and time, and giving its thread back at every tick, so
 /// that the timeout around the call can end it.
@@ -105,8 +103,14 @@ impl Guest {
         Ok(())
     }
 
-    pub(super) fn services(&self) -> Option<Served> {
-        self.served.clone()
+    /// `None`: this is a rehearsal.
+    pub(super) fn served(&mut self) -> Option<&mut Served> {
+        self.served.as_mut()
+    }
+
+    /// What it wants stored with the message, at the end of the call.
+    pub(super) fn take_staged(&mut self) -> Option<StagedWrites> {
+        self.served.take().map(|served| served.staged)
     }
 
     /// Called at the first check after a tick, so only while the guest computes.

@@ -165,7 +165,11 @@ impl DueHolds {
         held: &Held,
         judgement: Judgement,
     ) -> Result<()> {
-        let judged = Judged { decision: judgement.decision(), body: judgement.body };
+        let judged = Judged {
+            decision: judgement.decision(),
+            body: judgement.body,
+            staged: judgement.staged,
+        };
         let message = &letter.message;
         let may_shadow = message.state == MessageState::Held || message.shadowed;
         let ends = match judgement.outcome {

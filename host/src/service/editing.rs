@@ -13,10 +13,14 @@ use super::{
 };
 use crate::{
     Error, Result,
-    db::{OrgConn, held, messages},
+    db::{
+        OrgConn, held,
+        kv::{self, Committed},
+        messages,
+    },
     domain::{
-        Attachment, Body, BodyLimits, Caller, Hold, Judgement, Message, MessageId, MessageState,
-        Metadata, Outcome,
+        Attachment, Body, BodyLimits, Caller, Decision, Hold, Judgement, Message, MessageId,
+        MessageState, Metadata, Outcome, Rejection,
     },
     events::Event,
     plugin::BeforeSend,
@@ -30,6 +34,15 @@ pub struct EditCommand {
     pub metadata: Option<Metadata>,
 }
 
+/// What became of an edit that plugins have judged.
+pub enum StoredEdit {
+    Done(Arc<Message>),
+    /// Another edit came between.
+    Outdated,
+    /// What a plugin had read for its decision has changed.
+    Conflict,
+}
+
 impl Messages {
     /// Replaces part of a message, through the same checks and hooks as a new one. An edit that
     /// plugins hold leaves what stands, and waits beside it.
@@ -40,14 +53,22 @@ impl Messages {
         id: MessageId,
         edit: EditCommand,
     ) -> Result<Letter> {
+        let mut conflicts = 0;
         for attempt in 1..=Self::EDIT_ATTEMPTS {
             let before = self.find(caller, id).await?;
             require_editable(caller, &before.message)?;
             let judgement = self.judged(caller, (via, attempt), &before, edit.clone()).await?;
             // Boxed, because it is large as a future.
             let stored = Box::pin(self.store_edit((caller, via), &before, judgement)).await?;
-            if let Some(message) = stored {
-                return Ok(Letter { message, ..before });
+            match stored {
+                StoredEdit::Done(message) => return Ok(Letter { message, ..before }),
+                StoredEdit::Outdated => {}
+                StoredEdit::Conflict if conflicts == 0 => conflicts += 1,
+                StoredEdit::Conflict => {
+                    let rejection = Rejection::moderation_unavailable();
+                    self.note_refusal(caller, &before, &rejection, None);
+                    return Err(Error::Rejected(rejection));
+                }
             }
         }
         Err(Error::Conflict("others are editing this message; try again".into()))
@@ -83,28 +104,41 @@ impl Messages {
             })
             .await?;
         if let Outcome::Reject(rejection) = &judgement.outcome {
-            let target =
-                Target { recipient: before.recipient.id, message: Some(before.message.id) };
-            self.refusals.note(caller, target, rejection, judgement.decision());
+            self.note_refusal(caller, before, rejection, judgement.decision());
             return Err(Error::Rejected(rejection.clone()));
         }
         Ok(judgement)
     }
 
-    /// Stores an edit as plugins judged it. `None`: the message was edited meanwhile.
+    fn note_refusal(
+        &self,
+        caller: &Caller,
+        before: &Letter,
+        rejection: &Rejection,
+        decision: Option<Decision>,
+    ) {
+        let target = Target { recipient: before.recipient.id, message: Some(before.message.id) };
+        self.refusals.note(caller, target, rejection, decision);
+    }
+
+    /// Stores an edit as plugins judged it, with what they staged for it.
     pub async fn store_edit(
         &self,
         (caller, via): (&Caller, Via),
         before: &Letter,
         judgement: Judgement,
-    ) -> Result<Option<Arc<Message>>> {
+    ) -> Result<StoredEdit> {
         let id = before.message.id;
         let mut tx = self.db.begin(caller.org.id).await?;
         let conn = &mut tx.conn();
+        // First, as wherever staged writes are stored.
+        if kv::commit_all(conn, &judgement.staged).await? == Committed::Conflict {
+            return Ok(StoredEdit::Conflict);
+        }
         let message = messages::lock(conn, caller.user.id, id).await?.ok_or(MESSAGE)?;
         require_editable(caller, &message)?;
         if message.body != before.message.body {
-            return Ok(None);
+            return Ok(StoredEdit::Outdated);
         }
         let decision = judgement.decision();
         let hold = match judgement.outcome {
@@ -115,7 +149,8 @@ impl Messages {
             Outcome::Hold(hold) => Some(hold),
             Outcome::Reject(rejection) => return Err(Error::Rejected(rejection)),
         };
-        let judged = Judged { body: judgement.body, decision };
+        // What was staged is stored by now.
+        let judged = Judged { body: judgement.body, decision, staged: Vec::new() };
         let mut scene = Scene { org: &caller.org, letter: before, message };
         let event = if scene.message.state == MessageState::Held {
             self.revise(conn, (caller, via), &mut scene, (judged, hold)).await?
@@ -129,7 +164,7 @@ impl Messages {
         };
         let message = Arc::new(scene.message);
         self.telling.commit(tx, vec![event]).await?;
-        Ok(Some(message))
+        Ok(StoredEdit::Done(message))
     }
 
     /// A held message goes on waiting, as what it says now.

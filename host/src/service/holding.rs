@@ -18,20 +18,22 @@ use crate::{
         Db, OrgConn, audit,
         changes::{self, NewChange},
         held::{self, Ending, NewHold, NewRevision},
+        kv::{self, Committed},
         messages,
         releases::{self, Release},
     },
     domain::{
         Body, Caller, Decision, Held, Hold, HoldState, Message, MessageId, MessageState,
-        NotificationEvents, Org, OrgId, PendingBody, UserId,
+        NotificationEvents, Org, OrgId, PendingBody, StagedWrites, UserId,
     },
     events::{Event, Exchange},
 };
 
-/// A body as plugins left it, and what they noted.
+/// A body as plugins left it, what they noted, and what they want stored with it.
 pub(super) struct Judged {
     pub body: Body,
     pub decision: Option<Decision>,
+    pub staged: Vec<StagedWrites>,
 }
 
 /// A decision about what waits of a message.
@@ -98,6 +100,13 @@ impl Holding {
         let letter = self.load(org.id, id).await?;
         let mut tx = self.db.begin(org.id).await?;
         let conn = &mut tx.conn();
+        if let Ends::Pass { judged, .. } = &ruling.ends
+            && kv::commit_all(conn, &judged.staged).await? == Committed::Conflict
+        {
+            return Err(Error::Conflict(
+                "what a plugin had read has changed: it is asked again".into(),
+            ));
+        }
         let message = messages::lock_any(conn, id).await?.ok_or(MESSAGE)?;
         let held = held::lock_pending(conn, id).await?.ok_or_else(|| {
             Error::Conflict("nothing of this message waits for a review any more".into())
@@ -158,6 +167,10 @@ impl Holding {
         let id = held.message_id;
         let mut tx = self.db.begin(org.id).await?;
         let conn = &mut tx.conn();
+        // It stays as it is, and they are asked again.
+        if kv::commit_all(conn, &judged.staged).await? == Committed::Conflict {
+            return Ok(());
+        }
         let message = messages::lock_any(conn, id).await?.ok_or(MESSAGE)?;
         let pending = held::lock_pending(conn, id).await?;
         if pending.is_none_or(|pending| pending.revision != held.revision) {
@@ -252,7 +265,7 @@ async fn release(
                 Some(pending) => pending.over(standing),
                 None => standing.clone(),
             };
-            (Judged { body, decision: held.decision.clone() }, false)
+            (Judged { body, decision: held.decision.clone(), staged: Vec::new() }, false)
         }
     };
     if scene.message.state == MessageState::Held {

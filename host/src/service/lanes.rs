@@ -17,18 +17,25 @@ pub(super) trait Waits {
 
     fn people(&self) -> [Person; 2];
     fn key(&self) -> Option<Self::Key>;
+    /// The org of a message that is to be a batch of its own; `None`: it may share one.
+    fn alone(&self) -> Option<OrgId>;
 }
 
 /// A batch on its way, by its number.
 #[derive(Debug)]
 struct Lane {
     people: Vec<Person>,
+    alone: Option<OrgId>,
 }
 
 /// Batches are stored one after another while much waits, because a large one costs less for
 /// each message; and side by side while little does, because then a commit is what takes the
 /// time. Two batches on their way never have a person in common: what somebody sends, or is
 /// sent, is stored in the order in which it came.
+///
+/// A message that is a batch of its own keeps nobody else from being stored beside it. Of one
+/// org there is one such batch at a time: they would mostly wait for each other, and keep the
+/// lanes from other orgs.
 #[derive(Debug)]
 pub(super) struct Lanes<W> {
     waiting: VecDeque<W>,
@@ -42,7 +49,7 @@ impl<W: Waits> Lanes<W> {
     /// The most batches at a time.
     pub(super) const MOST: usize = 4;
     /// What counts as little: so many waiting, or in a batch.
-    const LITTLE: usize = 8;
+    const LITTLE: usize = 2;
 
     pub(super) fn new(batch: usize) -> Self {
         Self { waiting: VecDeque::new(), running: BTreeMap::new(), begun: 0, batch }
@@ -70,7 +77,8 @@ impl<W: Waits> Lanes<W> {
     pub(super) fn next(&mut self) -> Option<(u64, Vec<W>)> {
         let little = |messages: usize| messages <= Self::LITTLE;
         let may_join = self.running.len() < Self::MOST
-            && little(self.waiting.len())
+            && (little(self.waiting.len())
+                || self.running.values().all(|lane| lane.alone.is_some()))
             && self.running.values().all(|lane| little(lane.people.len() / 2));
         if !self.running.is_empty() && !may_join {
             return None;
@@ -81,7 +89,8 @@ impl<W: Waits> Lanes<W> {
         }
         self.begun += 1;
         let people = batch.iter().flat_map(Waits::people).collect();
-        self.running.insert(self.begun, Lane { people });
+        let alone = batch.first().and_then(Waits::alone);
+        self.running.insert(self.begun, Lane { people, alone });
         Some((self.begun, batch))
     }
 
@@ -89,12 +98,22 @@ impl<W: Waits> Lanes<W> {
     fn take(&mut self) -> Vec<W> {
         let mut busy: HashSet<Person> =
             self.running.values().flat_map(|lane| lane.people.iter().copied()).collect();
+        let lone: HashSet<OrgId> = self.running.values().filter_map(|lane| lane.alone).collect();
         let mut keys = HashSet::new();
-        let mut batch = Vec::new();
+        let mut batch: Vec<W> = Vec::new();
         let mut rest = VecDeque::new();
         for message in self.waiting.drain(..) {
             let people = message.people();
-            let is_free = batch.len() < self.batch
+            let most = if batch.first().is_some_and(|first| first.alone().is_some()) {
+                1
+            } else {
+                self.batch
+            };
+            let may_come = match message.alone() {
+                Some(org) => batch.is_empty() && !lone.contains(&org),
+                None => batch.len() < most,
+            };
+            let is_free = may_come
                 && !people.iter().any(|person| busy.contains(person))
                 && message.key().is_none_or(|key| keys.insert(key));
             if is_free {
@@ -131,6 +150,10 @@ mod tests {
 
         fn key(&self) -> Option<&'static str> {
             self.2
+        }
+
+        fn alone(&self) -> Option<OrgId> {
+            self.0.starts_with("lone").then_some(self.1[0].0)
         }
     }
 
@@ -187,6 +210,28 @@ mod tests {
         assert_eq!(names(&batch), ["first"]);
         lanes.end(one);
         assert_eq!(names(&lanes.next().unwrap().1), ["repeat", "after it"]);
+    }
+
+    #[test]
+    fn a_message_of_its_own_shares_no_batch_and_holds_up_nobody() {
+        let mut lanes = Lanes::new(10);
+        let [a, b, c, d] = people();
+        lanes.wait(Note("lone one", [a, b], None));
+        lanes.wait(Note("lone two", [c, d], None));
+        lanes.wait(Note("aside", people(), None));
+        lanes.wait(Note("after two", [d, c], None));
+        for _ in 0..20 {
+            lanes.wait(Note("one of many", people(), None));
+        }
+
+        let (one, batch) = lanes.next().unwrap();
+        assert_eq!(names(&batch), ["lone one"]);
+        let (_, batch) = lanes.next().unwrap();
+        assert_eq!((batch.len(), names(&batch)[0]), (10, "aside"));
+        assert!(!names(&batch).contains(&"after two"));
+        lanes.end(one);
+        lanes.end(2);
+        assert_eq!(names(&lanes.next().unwrap().1), ["lone two"]);
     }
 
     #[test]

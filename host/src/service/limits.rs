@@ -13,7 +13,7 @@ use dashmap::DashMap;
 
 use crate::{
     Error, Result,
-    domain::{OrgLimits, UserId},
+    domain::{OrgId, OrgLimits, UserId},
     events::SocketKey,
 };
 
@@ -112,6 +112,7 @@ impl Windows {
 pub struct Limits {
     people: Buckets<(Of, UserId)>,
     sockets: Buckets<SocketKey>,
+    outgoing: Buckets<OrgId>,
     sends: Windows,
     new_peers: Windows,
 }
@@ -121,6 +122,7 @@ impl Default for Limits {
         Self {
             people: Buckets::new(),
             sockets: Buckets::new(),
+            outgoing: Buckets::new(),
             sends: Windows::new(Duration::from_mins(1)),
             new_peers: Windows::new(Self::DAY),
         }
@@ -167,6 +169,15 @@ impl Limits {
             .map_err(|retry_after| Error::RateLimited { what: "events", retry_after })
     }
 
+    /// One request of an org's plugins to another server.
+    pub fn outgoing(&self, org: OrgId, limits: &OrgLimits) -> Result<()> {
+        let rate =
+            Rate { burst: limits.outgoing_burst, per_second: limits.outgoing_per_second.into() };
+        self.outgoing
+            .take(org, rate, Instant::now())
+            .map_err(|retry_after| Error::RateLimited { what: "outgoing requests", retry_after })
+    }
+
     pub fn forget_socket(&self, socket: SocketKey) {
         self.sockets.0.remove(&socket);
     }
@@ -196,6 +207,7 @@ impl Limits {
         let now = Instant::now();
         self.people.sweep(now);
         self.sockets.sweep(now);
+        self.outgoing.sweep(now);
         self.sends.sweep(now);
         self.new_peers.sweep(now);
     }

@@ -1,16 +1,19 @@
 //! Use cases: what a request means, whichever door it came in by.
 
+mod directory;
 mod due_holds;
 mod editing;
 mod history;
 mod holding;
 mod identity;
 mod in_flight;
+mod kv;
 mod lanes;
 mod limits;
 mod messages;
 mod notifications;
 mod operator;
+mod outgoing;
 mod people;
 mod plugins;
 mod presence;
@@ -18,6 +21,7 @@ mod reading;
 mod refusals;
 mod registry;
 mod review;
+mod secrets;
 mod sending;
 mod sessions;
 mod sync;
@@ -30,21 +34,25 @@ mod writer;
 use std::{sync::Arc, time::Duration};
 
 pub use crate::db::audit::AuditRow as AuditEntry;
+pub use directory::Directory;
 pub use due_holds::DueHolds;
-pub use editing::EditCommand;
+pub use editing::{EditCommand, StoredEdit};
 pub use history::{Anchor, History, NextPart, PAGE as HISTORY_PAGE, Page, ThreadEntry};
 pub use identity::{Identity, Session};
+pub use kv::Kv;
 pub use limits::Limits;
 pub use messages::Messages;
 pub use notifications::{NotificationEntry, Notifications, PAGE as NOTIFICATION_PAGE};
 pub use operator::{Operator, OrgChange, OrgEntry};
+pub use outgoing::{LookUp, Names, Outgoing, SystemNames};
 pub use people::{People, PersonRef};
-pub use plugins::{PluginEntry, Plugins, VersionEntry};
+pub use plugins::{Guests, PluginEntry, Plugins, VersionEntry};
 pub use presence::{OnlineUser, Presence, PresenceView};
 pub use reading::{MOST_IDS, Marked, Reading};
 pub use refusals::Refusals;
 pub use registry::Registry;
 pub use review::{HeldEntry, PAGE as REVIEW_PAGE, Refusal, Review, ReviewCommand, Reviewed};
+pub use secrets::{NewSecret, SecretEntry, SecretSettings, Secrets};
 pub use sending::{Letter, Prepared, SendCommand, Sending, Sent, Via};
 pub use sessions::{OpenSession, Sessions};
 pub use sync::{Sync, SyncService};
@@ -64,9 +72,10 @@ use crate::{
     Error,
     auth::{Verifier, VerifierSettings},
     db::{self, Db, DbError},
-    domain::OrgSettings,
+    domain::{KvLimits, OrgSettings},
     events::Events,
     plugin::{Hooks, PluginHost},
+    settings,
 };
 
 /// How the services are to behave; each field is a setting of the server.
@@ -78,6 +87,15 @@ pub struct ServiceSettings {
     /// How long somebody without a socket still counts as online.
     pub presence_grace: Duration,
     pub review: ReviewSettings,
+    pub guests: GuestSettings,
+}
+
+/// What guests may ask of the server, and how much of it.
+#[derive(Clone, Debug)]
+pub struct GuestSettings {
+    pub kv: KvLimits,
+    pub outgoing: settings::Outgoing,
+    pub secrets: SecretSettings,
 }
 
 /// All use cases. A clone is the same, and cheap: transports make several for each request.
@@ -109,6 +127,10 @@ pub struct UseCases {
     pub sessions: Sessions,
     pub typing: Typing,
     pub plugins: Plugins,
+    pub kv: Kv,
+    pub outgoing: Outgoing,
+    pub secrets: Secrets,
+    pub directory: Directory,
     pub operator: Operator,
     pub review: Review,
     pub due_holds: DueHolds,
@@ -125,16 +147,17 @@ impl Services {
         let registry = Registry::new(db.clone(), &settings.org_defaults)?;
         let people = People::new(db.clone());
         let limits = Arc::new(Limits::default());
-        let hooks = Hooks::new(plugin_host.clone());
+        let guests = Guests::new(&db, limits.clone(), settings.guests)?;
+        let Guests { kv, outgoing, secrets, directory, .. } = guests.clone();
+        let hooks = Hooks::new(plugin_host.clone()).served_by(Arc::new(guests));
         let plugins = Plugins::new(db.clone(), plugin_host, hooks);
         let presence =
             Presence::new(db.clone(), people.clone(), events.clone(), settings.presence_grace);
         let (writer, task) = Writer::start(db.clone(), events.clone(), settings.writer);
         let telling = Telling::start(writer.clone(), events.clone());
         let verifier = Verifier::new(settings.verifier);
-        let review = settings.review;
-        let holding = Holding::new(db.clone(), people.clone(), telling.clone(), review);
-        let refusals = Refusals::start(db.clone(), review.refusals_queue);
+        let holding = Holding::new(db.clone(), people.clone(), telling.clone(), settings.review);
+        let refusals = Refusals::start(db.clone(), settings.review.refusals_queue);
         let use_cases = UseCases {
             identity: Identity::new(db.clone(), registry.clone(), people.clone(), verifier),
             sending: Sending::new(sending::Parts {
@@ -160,7 +183,7 @@ impl Services {
                 registry: registry.clone(),
                 plugins: plugins.clone(),
                 holding,
-                settings: review,
+                settings: settings.review,
             },
             history: History::new(db.clone(), people.clone(), presence.clone()),
             reading: Reading::new(db.clone(), people.clone(), telling),
@@ -168,6 +191,10 @@ impl Services {
             notifications: Notifications::new(db.clone(), people.clone()),
             operator: Operator::new(db.clone(), registry.clone()),
             sessions: Sessions::new(db.clone(), registry.clone(), people.clone()),
+            kv,
+            outgoing,
+            secrets,
+            directory,
             typing: Typing::new(people.clone(), events.clone()),
             presence,
             plugins,

@@ -1,5 +1,7 @@
 //! Sending a message: check, ask, write, announce.
 
+mod queued;
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -16,7 +18,7 @@ use super::{
     people::People,
     plugins::Plugins,
     refusals::{Refusals, Target},
-    writer::{Job, Pending, Stored, Writer},
+    writer::{Job, Pending, Writer},
 };
 use crate::{
     Error, Result,
@@ -87,8 +89,18 @@ pub struct Sent {
 
 /// A send that has been checked and has its place in the order; the rest is waiting.
 pub enum Prepared {
-    Queued { pending: Pending, caller: Caller, recipient: Arc<User>, draft: DraftKey },
+    Queued(Queued),
     Repeated(Sent),
+}
+
+/// A send in the writer's queue.
+pub struct Queued {
+    pending: Pending,
+    caller: Caller,
+    recipient: Arc<User>,
+    draft: DraftKey,
+    /// To ask the plugins again, where they may have read what has changed by now.
+    again: Option<Box<(Via, SendCommand)>>,
 }
 
 /// A request to send, and its hold on its client id.
@@ -96,10 +108,12 @@ struct Asked {
     command: SendCommand,
     request_hash: [u8; 32],
     claim: Option<Claim>,
+    /// 2: plugins are asked once more.
+    attempt: u32,
 }
 
 /// What it takes to find the first message of a client id.
-pub struct DraftKey {
+struct DraftKey {
     client_id: Option<ClientId>,
     request_hash: [u8; 32],
 }
@@ -158,7 +172,7 @@ impl Sending {
     ) -> Result<Prepared> {
         let request_hash = hash(&command);
         let Some(client_id) = command.client_id.clone() else {
-            let asked = Asked { command, request_hash, claim: None };
+            let asked = Asked { command, request_hash, claim: None, attempt: 1 };
             return self.judge(caller, via, asked).await;
         };
         let claim = self.in_flight.claim(caller.org.id, caller.user.id, &client_id).await;
@@ -170,7 +184,7 @@ impl Sending {
         if is_judged && let Some(first) = find_first().await? {
             return Ok(Prepared::Repeated(first));
         }
-        let asked = Asked { command, request_hash, claim: Some(claim) };
+        let asked = Asked { command, request_hash, claim: Some(claim), attempt: 1 };
         match self.judge(caller, via, asked).await {
             // What has been stored is answered like the first time, whatever has changed since.
             Err(error) if !is_judged => {
@@ -183,12 +197,12 @@ impl Sending {
 
     /// Checks a send, asks the plugins and takes a place in the queue.
     async fn judge(&self, caller: &Caller, via: Via, asked: Asked) -> Result<Prepared> {
-        let Asked { command, request_hash, claim } = asked;
+        let Asked { command, request_hash, claim, attempt } = asked;
         let limits = BodyLimits::from(&caller.org.settings);
         command.body.check(&limits)?;
         let (recipient, recipient_reply_to) = self.check(caller, &command).await?;
         // Outside any transaction: a slow plugin must not hold a connection.
-        let judgement = self
+        let mut judgement = self
             .plugins
             .before_send(&BeforeSend {
                 caller,
@@ -197,12 +211,15 @@ impl Sending {
                 reply_to: command.reply_to,
                 previous: None,
                 door: via.door(),
-                attempt: 1,
+                attempt,
                 now: OffsetDateTime::now_utc(),
                 limits: &limits,
             })
             .await?;
         let decision = judgement.decision();
+        let staged = std::mem::take(&mut judgement.staged);
+        let may_conflict = !staged.is_empty() && attempt == 1;
+        let again = may_conflict.then(|| Box::new((via, command.clone())));
         let (body, fate) = self.fate((caller, via), recipient.id, judgement)?;
         let draft = Draft {
             sender_id: caller.user.id,
@@ -218,6 +235,7 @@ impl Sending {
             draft,
             fate,
             decision,
+            staged,
             sender: caller.user.clone(),
             recipient: recipient.clone(),
             recipient_reply_to,
@@ -225,7 +243,8 @@ impl Sending {
             notify: caller.org.settings.notification_events == NotificationEvents::All,
             claim,
         })?;
-        Ok(Prepared::Queued { pending, caller: caller.clone(), recipient, draft: key })
+        let caller = caller.clone();
+        Ok(Prepared::Queued(Queued { pending, caller, recipient, draft: key, again }))
     }
 
     /// What becomes of a draft that plugins have judged; of one that they refused, a note.
@@ -247,31 +266,6 @@ impl Sending {
             }
         };
         Ok((judgement.body, fate))
-    }
-
-    /// Waits until a prepared send is stored.
-    pub async fn finish(&self, prepared: Prepared) -> Result<Sent> {
-        let (pending, caller, recipient, key) = match prepared {
-            Prepared::Repeated(first) => return Ok(first),
-            Prepared::Queued { pending, caller, recipient, draft } => {
-                (pending, caller, recipient, draft)
-            }
-        };
-        match pending.stored().await? {
-            Stored::New(message) => {
-                self.threads.insert((caller.org.id, message.thread_id), ());
-                let sender = caller.user.clone();
-                Ok(Sent { letter: Letter { message, sender, recipient }, is_new: true })
-            }
-            Stored::Duplicate => {
-                // It was stored before: by a request whose repeat this is.
-                let first = match &key.client_id {
-                    Some(id) => Box::pin(self.find_first(&caller, id, &key.request_hash)).await?,
-                    None => None,
-                };
-                first.ok_or(Error::Unavailable(None))
-            }
-        }
     }
 
     /// The recipient, and what they see that the message replies to.

@@ -125,7 +125,17 @@ impl Upkeep {
             if let Err(error) = self.prune_all().await {
                 tracing::warn!(%error, "old changes could not be removed");
             }
+            if let Err(error) = self.sweep_kv().await {
+                tracing::warn!(%error, "expired keys of plugins could not be removed");
+            }
         }
+    }
+
+    async fn sweep_kv(&self) -> Result<()> {
+        for org in self.services.operator.list_orgs().await? {
+            self.services.kv.sweep(org.org.id).await?;
+        }
+        Ok(())
     }
 
     /// Removes the changes that no cursor may point to any more.

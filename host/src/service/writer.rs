@@ -1,5 +1,7 @@
 //! The one task that stores messages: whatever waits, in one statement or few.
 
+mod together;
+
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::{
@@ -24,7 +26,10 @@ use crate::{
         batch::{self, Fate, NewMessage, Placed},
         held::{self, Quota, Waiting as Held},
     },
-    domain::{ClientId, Decision, Draft, Message, MessageId, MessageState, OrgId, User, UserId},
+    domain::{
+        ClientId, Decision, Draft, Message, MessageId, MessageState, OrgId, StagedWrites, User,
+        UserId,
+    },
     events::{Event, Events, Exchange, SocketKey},
 };
 
@@ -46,6 +51,8 @@ pub struct Job {
     pub fate: Fate,
     /// How plugins decided; `None` where none was asked.
     pub decision: Option<Decision>,
+    /// What plugins want stored with the message.
+    pub staged: Vec<StagedWrites>,
     pub sender: Arc<User>,
     pub recipient: Arc<User>,
     /// What the message replies to, as the recipient sees it.
@@ -62,14 +69,17 @@ pub enum Stored {
     New(Arc<Message>),
     /// The sender had already stored this client id.
     Duplicate,
+    /// What a plugin had read for its decision has changed: nothing is stored, and the plugins
+    /// are to be asked again, still under the claim.
+    Conflict(Option<Claim>),
 }
 
 /// A place in the writer's queue: the answer comes after the commit.
 pub struct Pending(oneshot::Receiver<Result<Stored>>);
 
 impl Pending {
-    pub async fn stored(self) -> Result<Stored> {
-        self.0.await.unwrap_or_else(|_| Err(Error::Unavailable(None)))
+    pub async fn stored(&mut self) -> Result<Stored> {
+        (&mut self.0).await.unwrap_or_else(|_| Err(Error::Unavailable(None)))
     }
 }
 
@@ -176,6 +186,10 @@ impl Task {
         if batch.is_empty() {
             return;
         }
+        if batch.iter().any(|waiting| !waiting.job.staged.is_empty()) {
+            // Boxed, like the above.
+            return Box::pin(self.store_together(batch)).await;
+        }
         let rows: Vec<NewMessage> = batch.iter().map(row).collect();
         match self.insert(&rows).await {
             Ok(placed) => self.announce(batch, rows, placed).await,
@@ -251,9 +265,16 @@ impl Task {
 
     /// One statement; a deadlock with a reader's transaction is tried again.
     async fn insert(&self, rows: &[NewMessage]) -> Result<Vec<Option<Placed>>, DbError> {
+        self.patiently(|| batch::insert(&self.db, rows)).await
+    }
+
+    async fn patiently<T, F>(&self, store: impl Fn() -> F) -> Result<T, DbError>
+    where
+        F: Future<Output = Result<T, DbError>>,
+    {
         let mut attempts = 0;
         loop {
-            let done = tokio::time::timeout(self.limits.patience, batch::insert(&self.db, rows))
+            let done = tokio::time::timeout(self.limits.patience, store())
                 .await
                 .unwrap_or(Err(DbError::PoolTimedOut));
             match done {
@@ -310,6 +331,11 @@ impl Waits for Waiting {
     fn key(&self) -> Option<Self::Key> {
         let Job { org_id, draft, .. } = &self.job;
         draft.client_id.clone().map(|id| (*org_id, draft.sender_id, id))
+    }
+
+    /// One conflict must not undo what others send.
+    fn alone(&self) -> Option<OrgId> {
+        (!self.job.staged.is_empty()).then_some(self.job.org_id)
     }
 }
 

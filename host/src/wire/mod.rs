@@ -6,6 +6,7 @@ mod message;
 mod plugins;
 mod request;
 mod review;
+mod secret;
 mod sync;
 
 pub use admin::{
@@ -27,4 +28,5 @@ pub use review::{
     AuditView, BodyView, DecideRequest, DecidedView, DecisionView, HeldView, RefusalView,
     ReviewQuery,
 };
+pub use secret::{SecretRequest, SecretView};
 pub use sync::{ChangeView, SyncView};

@@ -2,12 +2,15 @@
 
 mod batch;
 mod deleting;
+mod directory;
 mod due;
 mod fates;
+mod kv;
 mod positions;
 mod pruning;
 mod reviewing;
 mod scene;
+mod secrets;
 mod stress;
 pub mod support;
 mod visibility;

@@ -6,4 +6,6 @@ mod architecture;
 mod database;
 mod embedded;
 mod guests;
+mod outgoing;
 mod plugins;
+mod wit;

@@ -1,10 +1,12 @@
 //! Plugins through the doors of `duologue::plugin`: real guests, and the real compiling child.
 
+mod asking;
 mod chain;
 mod compile;
 mod hostile;
 mod platform;
 mod runtimes;
+mod staging;
 mod support;
 mod verdicts;
 mod word_filter;

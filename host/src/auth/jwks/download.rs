@@ -1,14 +1,15 @@
 use std::error::Error as StdError;
 
-use reqwest::{Client, StatusCode, redirect};
+use reqwest::{Client, StatusCode};
 use tokio::sync::OnceCell;
 
 use super::JwksSettings;
 use super::set::JwkSet;
+use crate::auth::fetch::{self, read_body};
 
 type Fault = Box<dyn StdError + Send + Sync>;
 
-/// Fetches JWK sets: no redirects and no proxies, so that only the operator's address is asked.
+/// Fetches JWK sets from the operator's address alone.
 pub(super) struct Downloader {
     settings: JwksSettings,
     /// Made for the first fetch: an org without a JWK set needs no CA certificates.
@@ -22,7 +23,7 @@ impl Downloader {
 
     pub(super) async fn fetch(&self, url: &str) -> Result<JwkSet, Fault> {
         let client = self.client.get_or_try_init(async || self.build()).await?;
-        let mut response = client
+        let response = client
             .get(url)
             .header("accept", "application/json")
             .send()
@@ -31,28 +32,13 @@ impl Downloader {
         if response.status() != StatusCode::OK {
             return Err(format!("the answer is {}", response.status()).into());
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(without_url)? {
-            if body.len() + chunk.len() > self.settings.max_bytes {
-                return Err("the answer is too large".into());
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = read_body(response, self.settings.max_bytes).await?;
         Ok(JwkSet::read(&body)?)
     }
 
     /// Trusts the CA certificates of the machine.
     fn build(&self) -> reqwest::Result<Client> {
-        // Another part of the server may have installed it already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        Client::builder()
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .timeout(self.settings.timeout)
-            // One request in minutes: nothing to keep a connection for.
-            .pool_max_idle_per_host(0)
-            .user_agent(concat!("duologue/", env!("CARGO_PKG_VERSION")))
-            .build()
+        fetch::client().timeout(self.settings.timeout).build()
     }
 }
 

@@ -1,12 +1,13 @@
 //! What an org lets its plugins do.
 
+use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::{Plugins, changes::Deed};
 use crate::{
     Error, Result,
     db::plugins::{self, Grants, PluginRow},
-    domain::{Caller, InvalidField},
+    domain::{Caller, HostPattern, InvalidField},
     plugin::capabilities,
     service::PluginEntry,
 };
@@ -66,10 +67,38 @@ fn check_grants(grants: &Grants) -> Result<(), InvalidField> {
                 format!("may name {offered}, and nothing else"),
             ));
         }
-        // No capability takes any yet.
-        if parameters.as_object().is_none_or(|parameters| !parameters.is_empty()) {
+        if name == HTTP {
+            parse_hosts(parameters)?;
+        } else if parameters.as_object().is_none_or(|parameters| !parameters.is_empty()) {
             return Err(InvalidField::new(format!("grants.{name}"), "must be an empty object"));
         }
     }
     Ok(())
+}
+
+const HTTP: &str = "http";
+const MAX_HOSTS: usize = 50;
+
+/// What `http` is granted with.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HttpGrant {
+    hosts: Vec<HostPattern>,
+}
+
+/// Where a plugin may send requests; nowhere, if `http` was not granted.
+pub(super) fn granted_hosts(grants: &Grants) -> Vec<HostPattern> {
+    grants.get(HTTP).and_then(|grant| parse_hosts(grant).ok()).unwrap_or_default()
+}
+
+fn parse_hosts(grant: &Json) -> Result<Vec<HostPattern>, InvalidField> {
+    let HttpGrant { hosts } = HttpGrant::deserialize(grant).map_err(|error| {
+        let message =
+            format!("must be an object such as {{\"hosts\": [\"api.example.com\"]}}: {error}");
+        InvalidField::new("grants.http", message)
+    })?;
+    if (1..=MAX_HOSTS).contains(&hosts.len()) {
+        return Ok(hosts);
+    }
+    Err(InvalidField::new("grants.http.hosts", format!("must name 1 to {MAX_HOSTS} hosts")))
 }

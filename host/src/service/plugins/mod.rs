@@ -19,7 +19,9 @@ use tokio::sync::Mutex;
 
 pub use entry::{PluginEntry, VersionEntry};
 
-use self::{entry::hex, guests::Guests, senders::Senders};
+pub use guests::Guests;
+
+use self::{entry::hex, grants::granted_hosts, senders::Senders};
 use crate::{
     Error, Result,
     db::{
@@ -50,7 +52,6 @@ impl Plugins {
             Cache::builder().max_capacity(256).time_to_idle(Duration::from_hours(24)).build();
         let ready = Cache::builder().max_capacity(100_000).build();
         let senders = Senders::new(db.clone());
-        let hooks = hooks.served_by(Arc::new(Guests(db.clone())));
         Self { db, host, hooks, compiled, ready, reloading: Arc::default(), senders }
     }
 
@@ -82,7 +83,8 @@ impl Plugins {
             self.roll_back_failing(ask.caller.org.id);
         }
         let is_refused = matches!(judgement.outcome, Outcome::Reject(_));
-        if ask.previous.is_none() && !is_refused {
+        // A second attempt is about the same message.
+        if ask.previous.is_none() && ask.attempt == 1 && !is_refused {
             Senders::add(&sent);
         }
         Ok(judgement)
@@ -144,6 +146,7 @@ impl Plugins {
             name: row.name,
             version,
             compiled,
+            granted_hosts: granted_hosts(&row.grants),
             config: row.config,
             config_revision: row.config_revision,
             phase: row.phase,

@@ -183,6 +183,7 @@ async fn what_waits_is_bounded_however_many_come_at_once() {
             draft: row.draft,
             fate: row.fate,
             decision: None,
+            staged: Vec::new(),
             sender: scene.alice.user.clone(),
             recipient: scene.bob.user.clone(),
             recipient_reply_to: None,
@@ -196,7 +197,7 @@ async fn what_waits_is_bounded_however_many_come_at_once() {
     let mut pending: Vec<_> = (0..5).map(|_| enqueue(held(hold()))).collect();
     pending.push(enqueue(Fate::Sent));
     let mut answers = Vec::new();
-    for one in pending {
+    for mut one in pending {
         answers.push(match one.stored().await {
             Ok(_) => "stored".to_owned(),
             Err(duologue::Error::Rejected(rejection)) => rejection.reason,

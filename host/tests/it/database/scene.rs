@@ -10,7 +10,7 @@ use duologue::{
     },
     domain::{Caller, Draft, Hold, HoldCause, Judgement, Message, MessageId, OnExpiry, Outcome},
     events::Event,
-    service::{Anchor, PersonRef, ReviewCommand, Services, Via},
+    service::{Anchor, PersonRef, ReviewCommand, Services, StoredEdit, Via},
 };
 use serde_json::json;
 use tokio::sync::mpsc::Receiver;
@@ -95,7 +95,10 @@ impl Scene {
         let judgement = Judgement { outcome, ..Judgement::unasked(text(content)) };
         let caller = (&self.alice, Via::Rest);
         let edit = self.services.messages.store_edit(caller, &before, judgement);
-        Box::pin(edit).await.unwrap().unwrap()
+        match Box::pin(edit).await.unwrap() {
+            StoredEdit::Done(message) => message,
+            StoredEdit::Outdated | StoredEdit::Conflict => panic!("not stored"),
+        }
     }
 
     pub async fn release(&self, id: MessageId, revision: i32) -> Result<Arc<Message>> {

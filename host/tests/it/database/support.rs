@@ -15,7 +15,11 @@ use duologue::{
     embedded::{Embedded, Options},
     events::{Event, Events},
     plugin::{Limits, PluginHost},
-    service::{ReviewSettings, SendCommand, ServiceSettings, Services, WriterLimits},
+    service::{
+        GuestSettings, ReviewSettings, SecretSettings, SendCommand, ServiceSettings, Services,
+        WriterLimits,
+    },
+    settings::Settings,
 };
 use rustix::process::{Pid, geteuid, test_kill_process};
 use serde_json::json;
@@ -70,12 +74,18 @@ impl TestDatabase {
         let compiler = env!("CARGO_BIN_EXE_duologue").into();
         let plugins =
             PLUGINS.get_or_init(|| PluginHost::new(Limits::default(), Some(compiler)).unwrap());
+        self.services_on(plugins)
+    }
+
+    /// The same, with guests on that host.
+    pub fn services_on(&self, plugins: &PluginHost) -> (Services, Receiver<Event>) {
         let settings = ServiceSettings {
             org_defaults: OrgSettings::default(),
             verifier: VerifierSettings::default(),
             writer: WriterLimits { queue: 1024, batch: 64, patience: LIMIT },
             presence_grace: Duration::ZERO,
             review: REVIEW,
+            guests: guests(),
         };
         let db = database(&Server::get().postgres.url(&self.name));
         let (events, told) = Events::channel();
@@ -253,10 +263,33 @@ fn template_name() -> String {
     format!("template_{:016x}", hasher.finish())
 }
 
+/// By the defaults; a secret cannot be kept.
+pub fn guests() -> GuestSettings {
+    let settings = Settings::parse(None).unwrap();
+    GuestSettings {
+        kv: settings.kv,
+        outgoing: settings.outgoing,
+        secrets: SecretSettings {
+            key: None,
+            key_file: None,
+            kept_in: None,
+            max_value_bytes: settings.secrets.max_value_bytes,
+            max_per_plugin: settings.secrets.max_per_plugin,
+        },
+    }
+}
+
 fn database(url: &str) -> Db {
     Db::new(
         url,
-        &PoolLimits { connections: 8, connections_per_org: 8, acquire: LIMIT, statement: LIMIT },
+        &PoolLimits {
+            connections: 8,
+            connections_per_org: 8,
+            connections_for_plugins: 4,
+            connections_for_plugins_per_org: 4,
+            acquire: LIMIT,
+            statement: LIMIT,
+        },
     )
     .unwrap()
 }

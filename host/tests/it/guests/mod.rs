@@ -23,6 +23,7 @@ pub const HISTORY: &str = include_str!("history.wat");
 pub const CURIOUS: &str = include_str!("curious.wat");
 pub const LIFECYCLE: &str = include_str!("lifecycle.wat");
 
+const ASKING: &str = include_str!("asking.wat");
 const CONSTANT: &str = include_str!("constant.wat");
 const WASI: &str = include_str!("wasi.wat");
 const REALLOC: &str = include_str!("realloc.wat");
@@ -35,6 +36,10 @@ pub fn wit() -> String {
         include_str!("../../../../wit/before-send.wit"),
         include_str!("../../../../wit/imports.wit"),
         include_str!("../../../../wit/lifecycle.wit"),
+        include_str!("../../../../wit/kv.wit"),
+        include_str!("../../../../wit/http.wit"),
+        include_str!("../../../../wit/secrets.wit"),
+        include_str!("../../../../wit/directory.wit"),
     ]
     .concat()
 }
@@ -58,6 +63,51 @@ pub fn trying(trial: &str) -> Vec<u8> {
     let imports = IMPORTS.map(|interface| format!("import wasi:{interface}@0.2.3;"));
     let wit = wit().replace("import log;", &format!("import log; {}", imports.concat()));
     component_of(&[&wit, include_str!("wasi.wit")].concat(), &WASI.replace("{trial}", trial))
+}
+
+/// A guest that asks the server for something, given as instructions, and tells those who review
+/// what it heard: by `$say`, or by `$digit` for a number below 10. Texts lie from 2048 on.
+pub fn asking(interfaces: &[&str], texts: &[&str], asking: &str) -> Vec<u8> {
+    let items: Vec<String> = interfaces.iter().map(|name| format!("import {name};")).collect();
+    let imports: Vec<&str> = interfaces.iter().map(|name| core_imports(name)).collect();
+    let wat = ASKING
+        .replace("{imports}", &imports.concat())
+        .replace("{texts}", &texts.concat())
+        .replace("{asking}", asking);
+    component_with(&items.concat(), &wat)
+}
+
+/// The imports of an interface as a core module has them.
+fn core_imports(interface: &str) -> &'static str {
+    match interface {
+        "kv" => {
+            r#"
+            (import "duologue:plugin/kv@0.2.0" "get" (func $get (param i32 i32 i32)))
+            (import "duologue:plugin/kv@0.2.0" "set"
+              (func $set (param i32 i32 i32 i32 i32 i32 i32 i64 i32)))
+            (import "duologue:plugin/kv@0.2.0" "delete" (func $delete (param i32 i32 i32)))
+            (import "duologue:plugin/kv@0.2.0" "increment"
+              (func $increment (param i32 i32 i64 i32 i32 i32)))
+            "#
+        }
+        "http" => {
+            r#"
+            (import "duologue:plugin/http@0.2.0" "send"
+              (func $send (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
+            "#
+        }
+        "secrets" => {
+            r#"
+            (import "duologue:plugin/secrets@0.2.0" "open" (func $open (param i32 i32 i32)))
+            "#
+        }
+        "directory" => {
+            r#"
+            (import "duologue:plugin/directory@0.2.0" "find" (func $find (param i32 i32 i32)))
+            "#
+        }
+        other => panic!("{other}"),
+    }
 }
 
 /// A guest in another language, built by `make guests` (`host/tools/runtime-guests.sh`).

@@ -1,38 +1,38 @@
 //! The life of a plugin in an org: uploaded, granted, checked, activated, rolled back.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use duologue::{
     Error, Result,
     domain::{BodyLimits, Caller, Judgement, OnFault, Outcome, Phase},
-    plugin::{BeforeSend, Door, Hooks},
+    plugin::{BeforeSend, Door, Hooks, PluginHost},
     service::{PluginEntry, PluginTerms, Plugins},
 };
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::support::{Scene, compiled, host, installed, text};
+use super::support::{Scene, compiled, host, installed, server, text};
 use crate::{
     database::support::{TestDatabase, letter},
     guests::{self, Answer},
 };
 
 /// An org's plugins on a database of its own, and people who write.
-struct Org<const N: usize> {
-    database: TestDatabase,
-    plugins: Plugins,
-    people: [Caller; N],
+pub struct Org<const N: usize> {
+    pub database: TestDatabase,
+    pub plugins: Plugins,
+    pub people: [Caller; N],
 }
 
 impl<const N: usize> Org<N> {
-    async fn new(names: [&str; N]) -> Self {
+    pub async fn new(names: [&str; N]) -> Self {
         let database = TestDatabase::create().await;
         let people = database.org("acme", names).await;
-        let plugins = Plugins::new(database.db.clone(), host(), Hooks::new(host()));
+        let plugins = plugins(&database, &host());
         Self { database, plugins, people }
     }
 
-    fn admin(&self) -> &Caller {
+    pub fn admin(&self) -> &Caller {
         &self.people[0]
     }
 
@@ -54,7 +54,7 @@ impl<const N: usize> Org<N> {
     }
 
     /// What the plugins make of a message from one person to another.
-    async fn judge(&self, from: &Caller, to: &Caller) -> Result<Judgement> {
+    pub async fn judge(&self, from: &Caller, to: &Caller) -> Result<Judgement> {
         let body = text("hello");
         let ask = BeforeSend {
             caller: from,
@@ -71,7 +71,13 @@ impl<const N: usize> Org<N> {
     }
 }
 
-fn refusal<T>(outcome: Result<T>) -> String {
+/// An org's plugins as a server with that host has them.
+pub fn plugins(database: &TestDatabase, host: &PluginHost) -> Plugins {
+    let hooks = Hooks::new(host.clone()).served_by(Arc::new(server(database)));
+    Plugins::new(database.db.clone(), host.clone(), hooks)
+}
+
+pub fn refusal<T>(outcome: Result<T>) -> String {
     match outcome {
         Err(error @ (Error::Invalid(_) | Error::Conflict(_))) => error.to_string(),
         Err(other) => panic!("{other:?}"),

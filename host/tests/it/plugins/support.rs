@@ -16,9 +16,15 @@ use duologue::{
         UserId,
     },
     plugin::{BeforeSend, Compiled, Door, Hooks, Installation, Limits, PluginHost},
+    service::{Directory, Guests, Kv, Outgoing, SecretSettings, Secrets},
 };
 use time::OffsetDateTime;
 use tracing::instrument::WithSubscriber;
+
+use crate::{
+    database::support::{TestDatabase, guests},
+    outgoing::support::{Script, local_settings},
+};
 
 pub fn host_with(limits: Limits) -> PluginHost {
     PluginHost::new(limits, Some(PathBuf::from(env!("CARGO_BIN_EXE_duologue")))).unwrap()
@@ -31,10 +37,30 @@ pub fn host() -> PluginHost {
         call_timeout: Duration::from_secs(10),
         call_cpu: Duration::from_secs(1),
         chain_timeout: Duration::from_secs(20),
+        http_call_timeout: Duration::from_secs(10),
+        http_chain_timeout: Duration::from_secs(20),
         wait_for_instance: Duration::from_secs(10),
         ..Limits::default()
     };
     HOST.get_or_init(|| host_with(limits)).clone()
+}
+
+/// What guests may ask of a server on this database, which finds every host on this machine.
+pub fn server(database: &TestDatabase) -> Guests {
+    let db = database.db.clone();
+    let settings = guests();
+    let secrets = SecretSettings {
+        key: Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned().into()),
+        ..settings.secrets
+    };
+    let limits = Arc::new(duologue::service::Limits::default());
+    Guests {
+        kv: Kv::new(db.clone(), settings.kv),
+        outgoing: Outgoing::new(local_settings(), limits, Script::local()).unwrap(),
+        secrets: Secrets::new(db.clone(), secrets).unwrap(),
+        directory: Directory::new(db.clone()),
+        db,
+    }
 }
 
 /// An org, two people and the plugins between them.
@@ -112,6 +138,7 @@ pub fn installed(compiled: Arc<Compiled>) -> Installation {
         config_revision: 1,
         phase: Phase::Transform,
         on_fault: OnFault::Reject,
+        granted_hosts: Vec::new(),
     }
 }
 

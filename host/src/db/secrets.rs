@@ -1,0 +1,103 @@
+use time::OffsetDateTime;
+
+use super::{DbError, OrgConn};
+use crate::domain::PluginId;
+
+/// A secret without its value.
+pub struct SecretRow {
+    pub name: String,
+    pub hosts: Vec<String>,
+    pub created_at: OffsetDateTime,
+}
+
+/// A secret's value, as it is stored.
+pub struct SealedRow {
+    pub hosts: Vec<String>,
+    pub ciphertext: Vec<u8>,
+    pub nonce: Vec<u8>,
+    pub key_id: String,
+}
+
+pub async fn list(conn: &mut OrgConn<'_>, plugin_id: PluginId) -> Result<Vec<SecretRow>, DbError> {
+    sqlx::query_as!(
+        SecretRow,
+        r#"
+        select name, hosts, created_at
+        from plugin_secrets
+        where org_id = $1 and plugin_id = $2
+        order by name
+        "#,
+        conn.org_id as _,
+        plugin_id as _,
+    )
+    .fetch_all(&mut *conn.conn)
+    .await
+}
+
+pub async fn find(
+    conn: &mut OrgConn<'_>,
+    plugin_id: PluginId,
+    name: &str,
+) -> Result<Option<SealedRow>, DbError> {
+    sqlx::query_as!(
+        SealedRow,
+        r#"
+        select hosts, ciphertext, nonce, key_id
+        from plugin_secrets
+        where org_id = $1 and plugin_id = $2 and name = $3
+        "#,
+        conn.org_id as _,
+        plugin_id as _,
+        name,
+    )
+    .fetch_optional(&mut *conn.conn)
+    .await
+}
+
+/// Keeps a secret in place of one of that name; answers when, and whether there was none.
+pub async fn upsert(
+    conn: &mut OrgConn<'_>,
+    plugin_id: PluginId,
+    name: &str,
+    sealed: &SealedRow,
+) -> Result<(OffsetDateTime, bool), DbError> {
+    let row = sqlx::query!(
+        r#"
+        insert into plugin_secrets (org_id, plugin_id, name, hosts, ciphertext, nonce, key_id)
+        values ($1, $2, $3, $4, $5, $6, $7)
+        on conflict (org_id, plugin_id, name) do update set
+            hosts = excluded.hosts,
+            ciphertext = excluded.ciphertext,
+            nonce = excluded.nonce,
+            key_id = excluded.key_id,
+            created_at = now()
+        returning created_at, xmax = 0 as "is_new!"
+        "#,
+        conn.org_id as _,
+        plugin_id as _,
+        name,
+        &sealed.hosts,
+        &sealed.ciphertext,
+        &sealed.nonce,
+        sealed.key_id,
+    )
+    .fetch_one(&mut *conn.conn)
+    .await?;
+    Ok((row.created_at, row.is_new))
+}
+
+pub async fn delete(
+    conn: &mut OrgConn<'_>,
+    plugin_id: PluginId,
+    name: &str,
+) -> Result<bool, DbError> {
+    let done = sqlx::query!(
+        "delete from plugin_secrets where org_id = $1 and plugin_id = $2 and name = $3",
+        conn.org_id as _,
+        plugin_id as _,
+        name,
+    )
+    .execute(&mut *conn.conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

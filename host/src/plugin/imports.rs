@@ -1,0 +1,303 @@
+//! What guests import, as the bindings want it: each import passes a guest's words on to
+//! [`HostServices`], with the org, plugin and grants of its call.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use wasmtime::component::{Resource, ResourceTable};
+
+use super::{
+    BeforeSend,
+    bindings::{directory, history, http, kv, secrets, unix_ms},
+    services::{Asker, Earlier, HostServices},
+    store::Guest,
+};
+use crate::domain::{
+    HeaderText, HostPattern, Increment, Installed, KvEntry, KvError, KvKey, KvWrite, Org,
+    OutgoingError, OutgoingMethod, OutgoingRequest, OutgoingResponse, PluginId, RequestsLeft,
+    Secret, StagedWrites, UserProfile,
+};
+
+/// Who answers the guest of one call, for whom it asks, and what it has asked for so far.
+pub(super) struct Served {
+    services: Arc<dyn HostServices>,
+    org: Arc<Org>,
+    plugin: Installed,
+    asker: Asker,
+    granted: Arc<[HostPattern]>,
+    /// The end of the call.
+    ends: Instant,
+    pub(super) staged: StagedWrites,
+    requests_left: RequestsLeft,
+    secrets: ResourceTable,
+}
+
+/// Whose call it is, and for whom.
+#[derive(Clone, Copy)]
+pub(super) struct Serving<'a> {
+    services: &'a Arc<dyn HostServices>,
+    org: &'a Arc<Org>,
+    plugin: Installed,
+    asker: Asker,
+    granted: &'a Arc<[HostPattern]>,
+}
+
+impl<'a> Serving<'a> {
+    pub(super) fn new(
+        services: &'a Arc<dyn HostServices>,
+        ask: &BeforeSend<'a>,
+        plugin_id: PluginId,
+        granted: &'a Arc<[HostPattern]>,
+    ) -> Self {
+        let org = &ask.caller.org;
+        let plugin = Installed { org_id: org.id, plugin_id };
+        let asker = Asker { caller: ask.caller.user.id, peer: ask.to.id };
+        Self { services, org, plugin, asker, granted }
+    }
+}
+
+impl Served {
+    pub(super) fn new(serving: &Serving<'_>, ends: Instant, open_secrets: usize) -> Self {
+        let mut secrets = ResourceTable::new();
+        secrets.set_max_capacity(open_secrets);
+        Self {
+            services: Arc::clone(serving.services),
+            org: Arc::clone(serving.org),
+            plugin: serving.plugin,
+            asker: serving.asker,
+            granted: Arc::clone(serving.granted),
+            ends,
+            staged: serving.services.stage(serving.plugin),
+            requests_left: serving.services.requests_per_call(),
+            secrets,
+        }
+    }
+
+    async fn find_entry(&mut self, key: String) -> Result<Option<KvEntry>, KvError> {
+        let key = KvKey::parse(key)?;
+        self.services.find_entry(self.plugin, &key, &mut self.staged).await
+    }
+
+    async fn write_entry(&mut self, key: String, write: KvWrite) -> Result<u64, KvError> {
+        let key = KvKey::parse(key)?;
+        self.services.write_entry(self.plugin, &key, write, &mut self.staged).await
+    }
+
+    async fn increment(&mut self, key: String, step: Increment) -> Result<i64, KvError> {
+        let key = KvKey::parse(key)?;
+        self.services.increment(self.plugin, &key, step, &mut self.staged).await
+    }
+
+    async fn send(&mut self, request: OutgoingRequest) -> Result<OutgoingResponse, OutgoingError> {
+        self.requests_left.take()?;
+        let left = self.ends.saturating_duration_since(Instant::now());
+        self.services.request(&self.org, &self.granted, request, left).await
+    }
+
+    /// With each secret behind the handle that stands for it.
+    fn read_headers(
+        &self,
+        headers: Vec<(String, http::HeaderValue)>,
+    ) -> wasmtime::Result<Vec<(String, HeaderText)>> {
+        let read = |(name, value)| {
+            let text = match value {
+                http::HeaderValue::Plain(text) => HeaderText::Plain(text),
+                http::HeaderValue::Secret(handle) => {
+                    HeaderText::Secret(Arc::clone(&self.secrets.get(&handle)?.0))
+                }
+                http::HeaderValue::Bearer(handle) => {
+                    HeaderText::Bearer(Arc::clone(&self.secrets.get(&handle)?.0))
+                }
+            };
+            Ok((name, text))
+        };
+        headers.into_iter().map(read).collect()
+    }
+}
+
+/// What a guest's handle stands for.
+#[expect(unreachable_pub, reason = "the generated code re-exports it")]
+pub struct OpenSecret(Arc<Secret>);
+
+impl history::Host for Guest {
+    async fn previous(&mut self) -> wasmtime::Result<Vec<history::Earlier>> {
+        self.take_host_call()?;
+        // Nobody to look for where a call is a rehearsal.
+        let Some(served) = self.served() else { return Ok(Vec::new()) };
+        let earlier = served.services.previous(served.org.id, served.asker).await?;
+        Ok(earlier.into_iter().map(Into::into).collect())
+    }
+}
+
+impl directory::Host for Guest {
+    async fn find(
+        &mut self,
+        email: String,
+    ) -> wasmtime::Result<Result<Option<directory::Profile>, directory::Error>> {
+        self.take_host_call()?;
+        let Some(served) = self.served() else { return Ok(Err(directory::Error::Unavailable)) };
+        let found = served.services.find_person(served.org.id, email).await;
+        Ok(found.map(|found| found.map(Into::into)).map_err(|_| directory::Error::Unavailable))
+    }
+}
+
+impl kv::Host for Guest {
+    async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<kv::Entry>, kv::Error>> {
+        self.take_host_call()?;
+        let Some(served) = self.served() else { return Ok(Err(kv::Error::Unavailable)) };
+        let found = served.find_entry(key).await;
+        Ok(found.map(|found| found.map(Into::into)).map_err(Into::into))
+    }
+
+    async fn set(
+        &mut self,
+        key: String,
+        value: Vec<u8>,
+        ttl_seconds: Option<u32>,
+        expected: Option<u64>,
+    ) -> wasmtime::Result<Result<u64, kv::Error>> {
+        self.take_host_call()?;
+        let Some(served) = self.served() else { return Ok(Err(kv::Error::Unavailable)) };
+        let write = KvWrite { value: Some(value), ttl_seconds, expect: expected };
+        Ok(served.write_entry(key, write).await.map_err(Into::into))
+    }
+
+    async fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), kv::Error>> {
+        self.take_host_call()?;
+        let Some(served) = self.served() else { return Ok(Err(kv::Error::Unavailable)) };
+        let write = KvWrite { value: None, ttl_seconds: None, expect: None };
+        Ok(served.write_entry(key, write).await.map(drop).map_err(Into::into))
+    }
+
+    async fn increment(
+        &mut self,
+        key: String,
+        delta: i64,
+        ttl_seconds: Option<u32>,
+    ) -> wasmtime::Result<Result<i64, kv::Error>> {
+        self.take_host_call()?;
+        let Some(served) = self.served() else { return Ok(Err(kv::Error::Unavailable)) };
+        Ok(served.increment(key, Increment { delta, ttl_seconds }).await.map_err(Into::into))
+    }
+}
+
+impl secrets::Host for Guest {
+    async fn open(
+        &mut self,
+        name: String,
+    ) -> wasmtime::Result<Result<Resource<OpenSecret>, secrets::Error>> {
+        self.take_host_call()?;
+        let Some(served) = self.served() else { return Ok(Err(secrets::Error::Unavailable)) };
+        match served.services.open_secret(served.plugin, name).await {
+            Ok(Some(secret)) => Ok(Ok(served.secrets.push(OpenSecret(secret))?)),
+            Ok(None) => Ok(Err(secrets::Error::Unknown)),
+            Err(_) => Ok(Err(secrets::Error::Unavailable)),
+        }
+    }
+}
+
+impl secrets::HostSecret for Guest {
+    async fn drop(&mut self, handle: Resource<OpenSecret>) -> wasmtime::Result<()> {
+        if let Some(served) = self.served() {
+            served.secrets.delete(handle)?;
+        }
+        Ok(())
+    }
+}
+
+impl http::Host for Guest {
+    async fn send(
+        &mut self,
+        request: http::Request,
+    ) -> wasmtime::Result<Result<http::Response, http::Error>> {
+        self.take_host_call()?;
+        let Some(served) = self.served() else {
+            return Ok(Err(http::Error::Denied("no request is made in a rehearsal".to_owned())));
+        };
+        let request = OutgoingRequest {
+            method: request.method.into(),
+            url: request.url,
+            headers: served.read_headers(request.headers)?,
+            body: request.body,
+            timeout: request.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
+        };
+        Ok(served.send(request).await.map(Into::into).map_err(Into::into))
+    }
+}
+
+impl From<Earlier> for history::Earlier {
+    fn from(earlier: Earlier) -> Self {
+        Self {
+            from_caller: earlier.from_caller,
+            content: earlier.content,
+            content_type: earlier.content_type,
+            created_at_ms: unix_ms(earlier.created_at),
+        }
+    }
+}
+
+impl From<UserProfile> for directory::Profile {
+    fn from(profile: UserProfile) -> Self {
+        Self {
+            email: profile.email.as_str().to_owned(),
+            kind: profile.kind.into(),
+            name: profile.name,
+            picture: profile.picture,
+            zoneinfo: profile.zoneinfo,
+            locale: profile.locale,
+            first_seen_ms: profile.first_seen_at.map(unix_ms),
+        }
+    }
+}
+
+impl From<KvEntry> for kv::Entry {
+    fn from(entry: KvEntry) -> Self {
+        Self { value: entry.value, revision: entry.revision }
+    }
+}
+
+impl From<KvError> for kv::Error {
+    fn from(error: KvError) -> Self {
+        match error {
+            KvError::Invalid(why) => Self::Invalid(why),
+            KvError::TooLarge => Self::TooLarge,
+            KvError::QuotaExceeded => Self::QuotaExceeded,
+            KvError::Conflict => Self::Conflict,
+            KvError::NotANumber => Self::NotANumber,
+            KvError::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
+impl From<http::Method> for OutgoingMethod {
+    fn from(method: http::Method) -> Self {
+        match method {
+            http::Method::Get => Self::Get,
+            http::Method::Post => Self::Post,
+            http::Method::Put => Self::Put,
+            http::Method::Patch => Self::Patch,
+            http::Method::Delete => Self::Delete,
+        }
+    }
+}
+
+impl From<OutgoingResponse> for http::Response {
+    fn from(response: OutgoingResponse) -> Self {
+        let OutgoingResponse { status, headers, body } = response;
+        Self { status, headers, body }
+    }
+}
+
+impl From<OutgoingError> for http::Error {
+    fn from(error: OutgoingError) -> Self {
+        match error {
+            OutgoingError::Denied(why) => Self::Denied(why),
+            OutgoingError::Timeout => Self::Timeout,
+            OutgoingError::TooLarge => Self::TooLarge,
+            OutgoingError::QuotaExceeded => Self::QuotaExceeded,
+            OutgoingError::Transport(why) => Self::Transport(why.to_owned()),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! A send that waits to be stored.
+
+use super::{Asked, Letter, Prepared, Queued, Sending, Sent, Target};
+use crate::{
+    Error, Result,
+    domain::Rejection,
+    service::{in_flight::Claim, writer::Stored},
+};
+
+impl Sending {
+    /// Waits until a prepared send is stored.
+    pub async fn finish(&self, mut prepared: Prepared) -> Result<Sent> {
+        loop {
+            let mut queued = match prepared {
+                Prepared::Repeated(first) => return Ok(first),
+                Prepared::Queued(queued) => queued,
+            };
+            match queued.pending.stored().await? {
+                Stored::New(message) => {
+                    let Queued { caller, recipient, .. } = queued;
+                    self.threads.insert((caller.org.id, message.thread_id), ());
+                    let sender = caller.user.clone();
+                    return Ok(Sent {
+                        letter: Letter { message, sender, recipient },
+                        is_new: true,
+                    });
+                }
+                Stored::Duplicate => {
+                    // It was stored before: by a request whose repeat this is.
+                    let Queued { caller, draft, .. } = queued;
+                    let first = match &draft.client_id {
+                        Some(id) => {
+                            Box::pin(self.find_first(&caller, id, &draft.request_hash)).await?
+                        }
+                        None => None,
+                    };
+                    return first.ok_or(Error::Unavailable(None));
+                }
+                // Boxed, because it is rare, and large as a future.
+                Stored::Conflict(claim) => {
+                    prepared = Box::pin(self.judge_again(queued, claim)).await?;
+                }
+            }
+        }
+    }
+
+    /// Asks the plugins once more about a message that could not be stored with what they had
+    /// written for it. What was sent to the same person meanwhile goes before it.
+    async fn judge_again(&self, queued: Queued, claim: Option<Claim>) -> Result<Prepared> {
+        let Queued { caller, recipient, draft, again, .. } = queued;
+        let Some(again) = again else {
+            let target = Target { recipient: recipient.id, message: None };
+            let rejection = Rejection::moderation_unavailable();
+            self.refusals.note(&caller, target, &rejection, None);
+            return Err(Error::Rejected(rejection));
+        };
+        let (via, command) = *again;
+        let request_hash = draft.request_hash;
+        let asked = Asked { command, request_hash, claim, attempt: 2 };
+        self.judge(&caller, via, asked).await
+    }
+}

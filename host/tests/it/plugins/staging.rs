@@ -1,0 +1,220 @@
+//! What plugins write for a message is stored with it, or not at all.
+
+use std::sync::Arc;
+
+use duologue::{
+    Error, Result,
+    domain::{Caller, ClientId, Message},
+    service::{EditCommand, PluginTerms, SendCommand, Sent, Services, Via},
+};
+use serde_json::json;
+
+use super::support::{host, text};
+use crate::{
+    database::support::{TestDatabase, letter},
+    guests,
+};
+
+/// Tells what is under `k`, or nothing.
+const READ: &str = "
+    (call $get (i32.const 2048) (i32.const 1) (i32.const 768))
+    (if (i32.load8_u (i32.const 776))
+      (then (call $say (i32.load (i32.const 784)) (i32.load (i32.const 788)))))";
+/// Sets `k` to `seen`.
+const SET: &str = "
+    (call $set (i32.const 2048) (i32.const 1) (i32.const 2049) (i32.const 4)
+      (i32.const 0) (i32.const 0) (i32.const 0) (i64.const 0) (i32.const 768))";
+/// Counts under `n`.
+const COUNT: &str = "
+    (call $increment
+      (i32.const 2053) (i32.const 1) (i64.const 1) (i32.const 0) (i32.const 0) (i32.const 768))";
+
+/// An org with one plugin that was granted `kv`.
+struct Scene {
+    database: TestDatabase,
+    services: Services,
+    alice: Caller,
+    bob: Caller,
+}
+
+impl Scene {
+    async fn new(asking: &str) -> Self {
+        let database = TestDatabase::create().await;
+        let [alice, bob] = database.org("acme", ["alice", "bob"]).await;
+        let services = database.services_on(&host()).0;
+        let wasm = guests::asking(&["kv"], &["kseenn"], asking);
+        let plugins = &services.plugins;
+        plugins.upload(&alice, "guest", &wasm).await.unwrap();
+        let grants = [("kv".to_owned(), json!({}))].into();
+        plugins.grant(&alice, "guest", grants).await.unwrap();
+        plugins.activate(&alice, "guest", None, PluginTerms::default()).await.unwrap();
+        Self { database, services, alice, bob }
+    }
+
+    async fn send(&self, content: &str) -> Result<Sent> {
+        self.send_command(letter(&self.bob, content)).await
+    }
+
+    async fn send_command(&self, command: SendCommand) -> Result<Sent> {
+        Box::pin(self.services.sending.send(&self.alice, Via::Rest, command)).await
+    }
+
+    async fn edit(&self, message: &Message, content: &str) -> Result<()> {
+        let edit = EditCommand { content: Some(content.to_owned()), ..EditCommand::default() };
+        let edited = self.services.messages.edit(&self.alice, Via::Rest, message.id, edit);
+        Box::pin(edited).await.map(drop)
+    }
+
+    /// What the plugin has kept, as `key=value`.
+    async fn kept(&self) -> Vec<String> {
+        let rows: Vec<(String,)> = self
+            .database
+            .rows("select key || '=' || convert_from(value, 'UTF8') from plugin_kv order by key")
+            .await;
+        rows.into_iter().map(|(row,)| row).collect()
+    }
+
+    /// What each message says, and what the plugin told of it.
+    async fn stored(&self) -> Vec<(String, Option<String>)> {
+        self.database
+            .rows("select content, decision->'steps'->0->>'explanation' from messages order by id")
+            .await
+    }
+
+    /// From now on nothing that was read is still so when it is to be stored.
+    async fn never_settle(&self) {
+        let sql = "
+            create function disturb() returns trigger language plpgsql as $$
+            begin
+                update plugin_kv set revision = revision + 1;
+                return new;
+            end $$;
+            create trigger disturb before update on plugin_kv_usage
+                for each row execute function disturb()
+            ";
+        sqlx::raw_sql(sql).execute(&self.database.raw).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_a_plugin_writes_is_stored_with_the_message() {
+    let scene = Scene::new(&format!("{READ} {SET} {COUNT}")).await;
+
+    scene.send("one").await.unwrap();
+    assert_eq!(scene.kept().await, ["k=seen", "n=1"]);
+    scene.send("two").await.unwrap();
+
+    let seen = Some("seen".to_owned());
+    assert_eq!(scene.stored().await, [("one".to_owned(), None), ("two".to_owned(), seen)]);
+    assert_eq!(scene.kept().await, ["k=seen", "n=2"]);
+}
+
+#[tokio::test]
+async fn of_a_refused_message_only_the_counter_stays() {
+    let scene = Scene::new(&format!("{SET} {COUNT} (call $reject)")).await;
+
+    for _ in 0..2 {
+        assert!(matches!(scene.send("one").await, Err(Error::Rejected(_))));
+    }
+
+    assert_eq!(scene.kept().await, ["n=2"]);
+    assert_eq!(scene.stored().await, []);
+}
+
+#[tokio::test]
+async fn of_a_call_without_an_answer_only_the_counter_stays() {
+    let scene = Scene::new(&format!("{SET} {COUNT} unreachable")).await;
+
+    scene.send("held").await.unwrap();
+
+    assert_eq!(scene.kept().await, ["n=1"]);
+    assert_eq!(scene.stored().await, [("held".to_owned(), None)]);
+}
+
+#[tokio::test]
+async fn a_held_message_keeps_what_was_written_for_it() {
+    let hold = "(i32.store8 (i32.const 4) (i32.const 3))";
+    let scene = Scene::new(&format!("{SET} {hold}")).await;
+
+    let sent = scene.send("wait").await.unwrap();
+
+    assert_eq!(sent.letter.message.seq, None);
+    assert_eq!(scene.kept().await, ["k=seen"]);
+}
+
+#[tokio::test]
+async fn a_repeated_client_id_writes_nothing() {
+    let scene = Scene::new(&format!("{SET} {COUNT}")).await;
+    let client_id = Some(ClientId::parse("c1".to_owned()).unwrap());
+    let command = SendCommand { client_id, ..letter(&scene.bob, "one") };
+
+    let first = scene.send_command(command.clone()).await.unwrap();
+    let second = scene.send_command(command).await.unwrap();
+
+    assert_eq!(first.letter.message.id, second.letter.message.id);
+    assert_eq!(scene.kept().await, ["k=seen", "n=1"]);
+}
+
+#[tokio::test]
+async fn a_plugin_is_asked_once_more_where_what_it_read_has_changed() {
+    let scene = Arc::new(Scene::new(&format!("{READ} {SET} {COUNT}")).await);
+    scene.send("one").await.unwrap();
+    let mut other = scene.database.raw.begin().await.unwrap();
+    execute(&mut other, "select from plugin_kv_usage for update").await;
+
+    let sending = tokio::spawn({
+        let scene = scene.clone();
+        async move { scene.send("two").await.map(drop) }
+    });
+    scene.database.blocked(1).await;
+    execute(
+        &mut other,
+        "update plugin_kv set value = 'other', revision = revision + 1 where key = 'k'",
+    )
+    .await;
+    other.commit().await.unwrap();
+    sending.await.unwrap().unwrap();
+
+    let other = Some("other".to_owned());
+    assert_eq!(scene.stored().await[1], ("two".to_owned(), other));
+    assert_eq!(scene.kept().await, ["k=seen", "n=3"]);
+}
+
+#[tokio::test]
+async fn a_message_is_refused_where_what_was_read_changes_again_and_again() {
+    let scene = Scene::new(&format!("{READ} {SET} {COUNT}")).await;
+    let first = scene.send("one").await.unwrap();
+    scene.never_settle().await;
+
+    let sent = scene.send("two").await.map(drop);
+    let edited = scene.edit(&first.letter.message, "edited").await;
+
+    for refused in [sent, edited] {
+        let Err(Error::Rejected(rejection)) = refused else { panic!("{refused:?}") };
+        assert_eq!(rejection.reason, "moderation_unavailable");
+        assert!(rejection.retry_after_ms.is_some());
+    }
+    assert_eq!(scene.stored().await, [("one".to_owned(), None)]);
+    // Asked twice about each.
+    assert_eq!(scene.kept().await, ["k=seen", "n=5"]);
+}
+
+#[tokio::test]
+async fn an_edit_stores_what_was_written_for_it() {
+    let scene = Scene::new(READ).await;
+    let sent = scene.send("one").await.unwrap();
+    let wasm = guests::asking(&["kv"], &["kseenn"], SET);
+    let plugins = &scene.services.plugins;
+    plugins.upload(&scene.alice, "guest", &wasm).await.unwrap();
+    plugins.activate(&scene.alice, "guest", None, PluginTerms::default()).await.unwrap();
+    assert_eq!(scene.kept().await, [""; 0]);
+
+    scene.edit(&sent.letter.message, "edited").await.unwrap();
+
+    assert_eq!(scene.kept().await, ["k=seen"]);
+    assert_eq!(text(&scene.stored().await[0].0), text("edited"));
+}
+
+async fn execute(connection: &mut sqlx::PgConnection, sql: &'static str) {
+    sqlx::raw_sql(sql).execute(connection).await.unwrap();
+}
