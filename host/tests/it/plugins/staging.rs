@@ -44,10 +44,12 @@ impl Scene {
         let services = database.services_on(&host()).0;
         let wasm = guests::asking(&["kv"], &["kseenn"], asking);
         let plugins = &services.plugins;
-        plugins.upload(&alice, "guest", &wasm).await.unwrap();
+        // Boxed: large as futures.
+        Box::pin(plugins.upload(&alice, "guest", &wasm)).await.unwrap();
         let grants = [("kv".to_owned(), json!({}))].into();
         plugins.grant(&alice, "guest", grants).await.unwrap();
-        plugins.activate(&alice, "guest", None, PluginTerms::default()).await.unwrap();
+        let terms = PluginTerms::default();
+        Box::pin(plugins.activate(&alice, "guest", None, terms)).await.unwrap();
         Self { database, services, alice, bob }
     }
 
