@@ -262,6 +262,8 @@ describe('An org’s settings', () => {
         pendingSendsPerSocket: 64,
         heldPerUser: 50,
         heldPerOrg: 10_000,
+        outgoingBurst: 40,
+        outgoingPerSecond: 20,
       },
     });
     assert.deepEqual(patched.body.settings, { ...settings, presence: 'peers' });
