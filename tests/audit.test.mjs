@@ -8,7 +8,7 @@ import { draft } from './harness/drafts.mjs';
 import { startServer } from './harness/server.mjs';
 import { until } from './harness/until.mjs';
 import { MESSAGES } from './harness/user.mjs';
-import { Filter, versionOf, WORD_FILTER } from './harness/word_filter.mjs';
+import { bodyOf, Filter, versionOf, WORD_FILTER } from './harness/word_filter.mjs';
 
 const server = await startServer();
 after(() => server.stop());
@@ -23,15 +23,9 @@ async function administered() {
   return { org, admin: await org.admin() };
 }
 
-async function succeed(pending) {
-  const answer = await pending;
-  assert.ok(answer.status >= 200 && answer.status < 300, `${answer.status} ${answer.text}`);
-  return answer.body;
-}
-
 /** Oldest first. */
 async function auditOf(admin) {
-  return (await succeed(admin.get('/admin/audit'))).reverse();
+  return (await bodyOf(admin.get('/admin/audit'))).reverse();
 }
 
 describe('The audit log', () => {
@@ -41,9 +35,9 @@ describe('The audit log', () => {
     const filter = await Filter.install(admin, 'guard', REJECT, 'allow');
     await filter.upload(SECOND);
     await filter.activate({ autoRollback: true });
-    await succeed(admin.post(`${filter.path}/rollback`));
-    await succeed(admin.request('PUT', `${filter.path}/order`, { body: { phase: 'guard', position: 7 } }));
-    await succeed(admin.request('PUT', `${filter.path}/grants`, { body: {} }));
+    await bodyOf(admin.post(`${filter.path}/rollback`));
+    await bodyOf(admin.request('PUT', `${filter.path}/order`, { body: { phase: 'guard', position: 7 } }));
+    await bodyOf(admin.request('PUT', `${filter.path}/grants`, { body: {} }));
     await filter.disable();
     await filter.remove();
 
@@ -76,7 +70,7 @@ describe('The audit log', () => {
     const filter = await Filter.install(admin, 'guard', REJECT);
     const before = (await auditOf(admin)).length;
 
-    await succeed(admin.request('PUT', `${filter.path}/grants`, { body: { history: {} } }));
+    await bodyOf(admin.request('PUT', `${filter.path}/grants`, { body: { history: {} } }));
     assertInvalid(await admin.request('PUT', `${filter.path}/grants`, { body: { all: {} } }), 'grants');
     assertInvalid(await admin.request('PUT', `${filter.path}/order`, { body: { position: 0 } }), 'position');
     assertInvalid(await admin.post(`${filter.path}/activate`, { version: 'x' }), 'version');
@@ -107,7 +101,7 @@ describe('The audit log', () => {
 
     assert.deepEqual([done.actor, done.subject], ['system', 'guard']);
     assert.deepEqual(done.detail, { failing: sha256(SECOND), version: sha256(WORD_FILTER) });
-    const plugin = await succeed(admin.get(filter.path));
+    const plugin = await bodyOf(admin.get(filter.path));
     assert.deepEqual([plugin.activeVersion, plugin.previousVersion], [sha256(WORD_FILTER), null]);
   });
 });
@@ -138,7 +132,7 @@ describe('Admins who act at once', () => {
 
     for (const { status, text } of answers) assert.ok([200, 409].includes(status), `${status} ${text}`);
     const audit = await auditOf(admin);
-    const plugin = await succeed(admin.get(filter.path));
+    const plugin = await bodyOf(admin.get(filter.path));
     const last = audit.findLast(({ action }) => ['plugin.activate', 'plugin.rollback'].includes(action));
     assert.equal(plugin.activeVersion, last.detail.version);
     const configured = audit.filter(({ action }) => action === 'plugin.configure');

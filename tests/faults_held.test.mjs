@@ -9,7 +9,7 @@ import { ids } from './harness/assertions.mjs';
 import { startServer } from './harness/server.mjs';
 import { until } from './harness/until.mjs';
 import { MESSAGES } from './harness/user.mjs';
-import { Filter } from './harness/word_filter.mjs';
+import { bodyOf, moderated } from './harness/word_filter.mjs';
 
 // Asked again soon, so that the tests need not wait.
 const directory = mkdtempSync(join(tmpdir(), 'duologue-held-'));
@@ -25,20 +25,9 @@ after(async () => {
 const BROKEN = { mode: 'shrug' };
 const mode = (name) => ({ words: 'darn', mode: name });
 
-async function talking() {
-  const org = await server.org();
-  const [alice, bob] = await org.people('alice', 'bob');
-  const admin = await org.admin();
-  return { alice, bob, admin, filter: await Filter.install(admin, 'guard', BROKEN) };
-}
+const talking = () => moderated(server, BROKEN);
 
-async function succeed(pending) {
-  const answer = await pending;
-  assert.ok(answer.status >= 200 && answer.status < 300, `${answer.status} ${answer.text}`);
-  return answer.body;
-}
-
-const queue = (admin) => succeed(admin.get('/admin/held'));
+const queue = (admin) => bodyOf(admin.get('/admin/held'));
 
 /** Nothing of the org waits for a plugin's answer any more. */
 const settled = (admin) =>
@@ -87,7 +76,7 @@ describe('A message that was held for want of an answer', () => {
   test('passes as it was edited meanwhile', async () => {
     const { alice, bob, admin, filter } = await talking();
     const { id } = await alice.send(bob, 'darn');
-    await succeed(alice.patch(`${MESSAGES}/${id}`, { content: 'clean' }));
+    await bodyOf(alice.patch(`${MESSAGES}/${id}`, { content: 'clean' }));
 
     await filter.configure(mode('reject'));
     await settled(admin);
@@ -109,8 +98,8 @@ describe('A message that was held for want of an answer', () => {
     const { alice, bob, admin, filter } = await talking();
     const [one, two] = [await alice.send(bob, 'one'), await alice.send(bob, 'two')];
 
-    await succeed(admin.post(`/admin/held/${two.id}/release`, { revision: 0 }));
-    await succeed(admin.post(`/admin/held/${one.id}/refuse`, { revision: 0 }));
+    await bodyOf(admin.post(`/admin/held/${two.id}/release`, { revision: 0 }));
+    await bodyOf(admin.post(`/admin/held/${one.id}/refuse`, { revision: 0 }));
     await filter.configure(mode('reject'));
     await settled(admin);
 
@@ -124,7 +113,7 @@ test('A sender is told when what they edited waits as another revision', async (
   await filter.configure(mode('hold'));
   const { id } = await alice.send(bob, 'clean');
   await filter.configure(BROKEN);
-  await succeed(alice.patch(`${MESSAGES}/${id}`, { content: 'darn' }));
+  await bodyOf(alice.patch(`${MESSAGES}/${id}`, { content: 'darn' }));
   const hers = await alice.connect();
   const { cursor } = await alice.sync(null);
 
@@ -143,7 +132,7 @@ test('An edit that was held for want of an answer is applied, refused or held, a
     await filter.configure(mode('mask'));
     const { id } = await alice.send(bob, 'clean');
     await filter.configure(BROKEN);
-    const waiting = await succeed(alice.patch(`${MESSAGES}/${id}`, { content: 'oh darn' }));
+    const waiting = await bodyOf(alice.patch(`${MESSAGES}/${id}`, { content: 'oh darn' }));
     assert.deepEqual([waiting.content, waiting.pendingRevision], ['clean', 1]);
     await filter.configure(mode(verdict));
     await settled(admin);

@@ -8,7 +8,7 @@ import { nextPage } from './harness/http.mjs';
 import { startServer } from './harness/server.mjs';
 import { until } from './harness/until.mjs';
 import { MESSAGES, threadPath } from './harness/user.mjs';
-import { Filter } from './harness/word_filter.mjs';
+import { bodyOf, moderated } from './harness/word_filter.mjs';
 
 const server = await startServer();
 after(() => server.stop());
@@ -18,21 +18,9 @@ const REJECT = { words: 'darn', mode: 'reject' };
 /** A configuration that the filter cannot read: it gives no answer. */
 const BROKEN = { mode: 'shrug' };
 
-async function talking(config, settings) {
-  const org = await server.org(settings);
-  const [alice, bob] = await org.people('alice', 'bob');
-  const admin = await org.admin();
-  const filter = config && (await Filter.install(admin, 'guard', config));
-  return { org, alice, bob, admin, filter };
-}
+const talking = (config, settings) => moderated(server, config, settings);
 
-async function succeed(pending) {
-  const answer = await pending;
-  assert.ok(answer.status >= 200 && answer.status < 300, `${answer.status} ${answer.text}`);
-  return answer.body;
-}
-
-const queue = (admin, query = '') => succeed(admin.get(`/admin/held${query}`));
+const queue = (admin, query = '') => bodyOf(admin.get(`/admin/held${query}`));
 const release = (admin, id, body = { revision: 0 }) => admin.post(`/admin/held/${id}/release`, body);
 const refuse = (admin, id, body = { revision: 0 }) => admin.post(`/admin/held/${id}/refuse`, body);
 
@@ -58,7 +46,7 @@ describe('A held message', () => {
 
     const byRest = await alice.send(bob, 'darn', { clientId: 'one' });
     const ack = await hers.ask('sendMessage', draft(bob, { content: 'oh darn' }));
-    const again = await succeed(alice.post(MESSAGES, draft(bob, { content: 'darn', clientId: 'one' })));
+    const again = await bodyOf(alice.post(MESSAGES, draft(bob, { content: 'darn', clientId: 'one' })));
 
     assertMessage(byRest);
     assert.ok(ack.ok);
@@ -71,7 +59,7 @@ describe('A held message', () => {
     }
     assert.deepEqual(again, byRest);
     assert.deepEqual(await everything(bob, alice, cursor), NOTHING);
-    const marked = await succeed(bob.post(`${MESSAGES}/read`, { ids: [byRest.id] }));
+    const marked = await bodyOf(bob.post(`${MESSAGES}/read`, { ids: [byRest.id] }));
     assert.equal(marked.updated, 0);
     assert.deepEqual(ids(await alice.history(bob)), [byRest.id, ack.message.id]);
     await bob.send(alice, 'barrier');
@@ -87,7 +75,7 @@ describe('A held message', () => {
     const second = await bob.send(alice, 'two');
     const [hers, his] = [await alice.connect(), await bob.connect()];
 
-    const decided = await succeed(release(admin, held.id, { revision: 0, note: 'fine' }));
+    const decided = await bodyOf(release(admin, held.id, { revision: 0, note: 'fine' }));
     const news = await his.next('newMessage');
     const update = await hers.next('messageUpdated');
     const third = await alice.send(bob, 'three');
@@ -125,7 +113,7 @@ describe('A held message', () => {
     const sends = Array.from({ length: 40 }, (_, i) =>
       hers.ask('sendMessage', draft(bob, { content: `clean ${i}` })),
     );
-    const releases = held.map(({ id }) => succeed(release(admin, id)));
+    const releases = held.map(({ id }) => bodyOf(release(admin, id)));
     const acks = await Promise.all(sends);
     await Promise.all(releases);
     const news = await his.collect('newMessage', 48);
@@ -146,7 +134,7 @@ describe('A held message', () => {
     const held = await alice.send(bob, 'darn');
 
     assertInvalid(await refuse(admin, held.id, { revision: 0, reason: 'Not A Word' }), 'reason');
-    await succeed(refuse(admin, held.id, { revision: 0, reason: 'spam' }));
+    await bodyOf(refuse(admin, held.id, { revision: 0, reason: 'spam' }));
     const update = await hers.next('messageUpdated');
 
     assert.deepEqual([update.state, update.reason, update.seq], ['refused', 'spam', null]);
@@ -176,7 +164,7 @@ describe('A held message', () => {
     const { state } = await alice.message(held.id);
     const given = (await bob.sync(cursor)).changes.length;
     assert.equal(given, state === 'sent' ? 1 : 0);
-    const decisions = (await succeed(admin.get('/admin/audit'))).filter(({ action }) =>
+    const decisions = (await bodyOf(admin.get('/admin/audit'))).filter(({ action }) =>
       action.startsWith('held.'),
     );
     assert.equal(decisions.length, 1);
@@ -187,7 +175,7 @@ describe('A held message', () => {
     const { alice, bob, admin } = await talking(HOLD);
     const held = await alice.send(bob, 'darn');
 
-    const edited = await succeed(alice.patch(`${MESSAGES}/${held.id}`, { content: 'clean now' }));
+    const edited = await bodyOf(alice.patch(`${MESSAGES}/${held.id}`, { content: 'clean now' }));
 
     assert.deepEqual([edited.state, edited.content], ['held', 'clean now']);
     const [entry, ...others] = await queue(admin);
@@ -195,7 +183,7 @@ describe('A held message', () => {
     assert.deepEqual([entry.revision, entry.kind, entry.message.content], [1, 'message', 'clean now']);
     assertProblem(await release(admin, held.id, { revision: 0 }), 409, 'conflict');
     assert.deepEqual(await bob.history(alice), []);
-    await succeed(release(admin, held.id, { revision: 1 }));
+    await bodyOf(release(admin, held.id, { revision: 1 }));
     assert.equal((await bob.history(alice))[0].content, 'clean now');
   });
 
@@ -204,8 +192,8 @@ describe('A held message', () => {
     const { cursor } = await bob.sync(null);
     const held = [await alice.send(bob, 'darn'), await alice.send(bob, 'darn')];
 
-    await succeed(alice.del(`${MESSAGES}/${held[0].id}`));
-    await succeed(alice.del(`${MESSAGES}/${held[1].id}?scope=me`));
+    await bodyOf(alice.del(`${MESSAGES}/${held[0].id}`));
+    await bodyOf(alice.del(`${MESSAGES}/${held[1].id}?scope=me`));
 
     assert.deepEqual(await queue(admin), []);
     assert.deepEqual(ids(await queue(admin, '?state=withdrawn')).length, 2);
@@ -227,7 +215,7 @@ describe('A held message', () => {
     assert.deepEqual(causes, [['fault', 0], ['fault', 0]]);
     assert.deepEqual([news.id, news.seq], [good.id, 1]);
     assert.deepEqual([(await alice.message(bad.id)).state, (await bob.history(alice)).length], ['refused', 1]);
-    const decisions = (await succeed(admin.get('/admin/audit'))).filter(({ action }) =>
+    const decisions = (await bodyOf(admin.get('/admin/audit'))).filter(({ action }) =>
       action.startsWith('held.'),
     );
     assert.deepEqual(decisions.map(({ actor }) => actor), ['system', 'system']);
@@ -239,7 +227,7 @@ describe('A held message', () => {
     await alice.send(bob, 'darn');
 
     const full = await alice.post(MESSAGES, draft(bob, { content: 'darn' }));
-    await succeed(release(admin, held.id));
+    await bodyOf(release(admin, held.id));
     const room = await alice.send(bob, 'darn');
 
     assertProblem(full, 422, 'rejected');
@@ -318,13 +306,13 @@ describe('Held messages, whatever happens at once,', () => {
     const back = [];
     for (let path = threadPath(bob, '?limit=3'); path; ) {
       const page = await alice.get(path);
-      back.unshift(...ids(await succeed(page)));
+      back.unshift(...ids(await bodyOf(page)));
       path = nextPage(page);
     }
     const on = [];
     for (let path = threadPath(bob, `?limit=3&after=${all[0]}`); path; ) {
       const page = await alice.get(path);
-      on.push(...ids(await succeed(page)));
+      on.push(...ids(await bodyOf(page)));
       path = nextPage(page);
     }
 
@@ -337,7 +325,7 @@ describe('Held messages, whatever happens at once,', () => {
     const { org, alice, bob, filter } = await talking(BROKEN);
     const held = await alice.send(bob, 'clean');
     await filter.configure(REJECT);
-    const suspend = (suspended) => succeed(org.operator('PATCH', '', { suspended }));
+    const suspend = (suspended) => bodyOf(org.operator('PATCH', '', { suspended }));
 
     await suspend(true);
     assertProblem(await bob.get(`${MESSAGES}/${held.id}`), 403, 'org_suspended');
@@ -354,7 +342,7 @@ describe('Held messages, whatever happens at once,', () => {
     await alice.send(bob, 'clean');
     await his.next('notification');
 
-    await succeed(release(admin, held.id));
+    await bodyOf(release(admin, held.id));
 
     assert.equal((await his.next('notification')).messageId, held.id);
     assert.equal(his.all('notification').length, 2);
@@ -367,7 +355,7 @@ describe('A held edit', () => {
     const sent = await alice.send(bob, 'clean');
     const his = await bob.connect();
 
-    const edited = await succeed(alice.patch(`${MESSAGES}/${sent.id}`, { content: 'darn' }));
+    const edited = await bodyOf(alice.patch(`${MESSAGES}/${sent.id}`, { content: 'darn' }));
 
     assert.deepEqual([edited.content, edited.pendingRevision, edited.state], ['clean', 1, 'sent']);
     const [entry] = await queue(admin);
@@ -375,7 +363,7 @@ describe('A held edit', () => {
     const seen = await bob.message(sent.id);
     assert.deepEqual([seen.content, seen.editedAt, 'pendingRevision' in seen], ['clean', null, false]);
     assertProblem(await release(admin, sent.id, { revision: 0 }), 409, 'conflict');
-    await succeed(release(admin, sent.id, { revision: 1 }));
+    await bodyOf(release(admin, sent.id, { revision: 1 }));
     const update = await his.next('messageUpdated');
     assert.deepEqual([update.content, update.seq, 'pendingRevision' in update], ['darn', sent.seq, false]);
     assert.equal(his.all('messageUpdated').length, 1);
@@ -384,10 +372,10 @@ describe('A held edit', () => {
   test('that is refused leaves what stands; one that passes takes its place', async () => {
     const { alice, bob, admin } = await talking(HOLD);
     const sent = await alice.send(bob, 'clean');
-    const edit = (content) => succeed(alice.patch(`${MESSAGES}/${sent.id}`, { content }));
+    const edit = (content) => bodyOf(alice.patch(`${MESSAGES}/${sent.id}`, { content }));
 
     await edit('darn');
-    await succeed(refuse(admin, sent.id, { revision: 1 }));
+    await bodyOf(refuse(admin, sent.id, { revision: 1 }));
     const refused = await alice.message(sent.id);
     await edit('darn it');
     const passed = await edit('cleaner');
@@ -402,9 +390,9 @@ describe('A held edit', () => {
   test('ends with its message', async () => {
     const { alice, bob, admin } = await talking(HOLD);
     const sent = await alice.send(bob, 'clean');
-    await succeed(alice.patch(`${MESSAGES}/${sent.id}`, { content: 'darn' }));
+    await bodyOf(alice.patch(`${MESSAGES}/${sent.id}`, { content: 'darn' }));
 
-    await succeed(alice.del(`${MESSAGES}/${sent.id}`));
+    await bodyOf(alice.del(`${MESSAGES}/${sent.id}`));
 
     assertProblem(await release(admin, sent.id, { revision: 1 }), 409, 'conflict');
     assert.deepEqual(await queue(admin), []);
@@ -414,11 +402,11 @@ describe('A held edit', () => {
   test('of a message that its sender has hidden is decided without a word to them', async () => {
     const { alice, bob, admin } = await talking(HOLD);
     const sent = await alice.send(bob, 'clean');
-    await succeed(alice.patch(`${MESSAGES}/${sent.id}`, { content: 'darn' }));
-    await succeed(alice.del(`${MESSAGES}/${sent.id}?scope=me`));
+    await bodyOf(alice.patch(`${MESSAGES}/${sent.id}`, { content: 'darn' }));
+    await bodyOf(alice.del(`${MESSAGES}/${sent.id}?scope=me`));
     const hers = await alice.connect();
 
-    await succeed(refuse(admin, sent.id, { revision: 1 }));
+    await bodyOf(refuse(admin, sent.id, { revision: 1 }));
     await bob.send(alice, 'barrier');
     await hers.next('newMessage');
 

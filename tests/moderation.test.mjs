@@ -6,7 +6,7 @@ import { assertAckError, assertProblem } from './harness/assertions.mjs';
 import { startServer } from './harness/server.mjs';
 import { until } from './harness/until.mjs';
 import { MESSAGES } from './harness/user.mjs';
-import { Filter, versionOf, WORD_FILTER } from './harness/word_filter.mjs';
+import { Filter, moderated, versionOf, WORD_FILTER } from './harness/word_filter.mjs';
 
 const server = await startServer();
 after(() => server.stop());
@@ -17,11 +17,7 @@ const BROKEN = { mode: 'shrug' };
 
 const text = (to, content, fields = {}) => ({ to: to.email, content, contentType: 'text', ...fields });
 
-async function talking() {
-  const org = await server.org();
-  const [alice, bob] = await org.people('alice', 'bob');
-  return { org, alice, bob, admin: await org.admin() };
-}
+const talking = () => moderated(server);
 
 describe('A plugin’s word is not gone round', () => {
   test('by either prefix', async () => {

@@ -5,7 +5,7 @@ import { after, describe, test } from 'node:test';
 import { assertAckError, assertProblem, assertRefused } from './harness/assertions.mjs';
 import { startServer } from './harness/server.mjs';
 import { MESSAGES } from './harness/user.mjs';
-import { succeed, WORD_FILTER } from './harness/word_filter.mjs';
+import { moderated, succeed, WORD_FILTER } from './harness/word_filter.mjs';
 
 const NAME = 'zap-words';
 const PLUGIN = `/admin/plugins/${NAME}`;
@@ -17,11 +17,7 @@ const server = await startServer();
 after(() => server.stop());
 
 /** An org with an admin and two people who talk. */
-async function talking() {
-  const org = await server.org();
-  const [alice, bob] = await org.people('alice', 'bob');
-  return { org, alice, bob, admin: await org.admin() };
-}
+const talking = () => moderated(server);
 
 const upload = (user, bytes = WORD_FILTER) => user.request('PUT', PLUGIN, { body: bytes, headers: WASM });
 

@@ -9,7 +9,7 @@ import { nextPage } from './harness/http.mjs';
 import { startServer } from './harness/server.mjs';
 import { until } from './harness/until.mjs';
 import { MESSAGES } from './harness/user.mjs';
-import { Filter } from './harness/word_filter.mjs';
+import { bodyOf, moderated } from './harness/word_filter.mjs';
 
 const server = await startServer();
 after(() => server.stop());
@@ -18,29 +18,17 @@ const HOLD = { words: 'darn', mode: 'hold' };
 const LABEL = { words: 'darn', mode: 'label' };
 const REJECT = { words: 'darn', mode: 'reject' };
 
-async function talking(config, settings) {
-  const org = await server.org(settings);
-  const [alice, bob] = await org.people('alice', 'bob');
-  const admin = await org.admin();
-  const filter = config && (await Filter.install(admin, 'guard', config));
-  return { org, alice, bob, admin, filter };
-}
-
-async function succeed(pending) {
-  const answer = await pending;
-  assert.ok(answer.status >= 200 && answer.status < 300, `${answer.status} ${answer.text}`);
-  return answer.body;
-}
+const talking = (config, settings) => moderated(server, config, settings);
 
 const auditOf = async (admin, prefix) =>
-  (await succeed(admin.get('/admin/audit'))).filter(({ action }) => action.startsWith(prefix));
+  (await bodyOf(admin.get('/admin/audit'))).filter(({ action }) => action.startsWith(prefix));
 
 /** A listing read page by page, with the cursors that the server gives. */
 async function pages(admin, path) {
   const items = [];
   for (let cursor = ''; cursor !== null; ) {
     const answer = await admin.get(`${path}${path.includes('?') ? '&' : '?'}limit=2&cursor=${cursor}`);
-    assert.ok((await succeed(answer)).length <= 2);
+    assert.ok((await bodyOf(answer)).length <= 2);
     items.push(...answer.body);
     cursor = answer.headers.get('x-next-cursor');
   }
@@ -78,7 +66,7 @@ describe('An admin who reviews', () => {
     assertProblem(await alice.patch(`${MESSAGES}/${clean.id}`, { content: 'darn it' }), 422, 'rejected');
 
     const refusals = await until('both refusals are noted', async () => {
-      const noted = await succeed(admin.get('/admin/refusals'));
+      const noted = await bodyOf(admin.get('/admin/refusals'));
       return noted.length === 2 && noted;
     });
     assert.deepEqual(
@@ -98,27 +86,27 @@ describe('An admin who reviews', () => {
     await filter.configure(HOLD);
     const held = [];
     for (let sent = 0; sent < 5; sent++) held.push(await alice.send(bob, 'darn'));
-    await until('all are noted', async () => (await succeed(admin.get('/admin/refusals'))).length === 3);
-    await succeed(admin.post(`/admin/held/${held[2].id}/release`, { revision: 0 }));
+    await until('all are noted', async () => (await bodyOf(admin.get('/admin/refusals'))).length === 3);
+    await bodyOf(admin.post(`/admin/held/${held[2].id}/release`, { revision: 0 }));
 
     const waiting = await pages(admin, '/admin/held');
     const flagged = await pages(admin, '/admin/flagged');
     const refusals = await pages(admin, '/admin/refusals');
-    const before = await succeed(admin.get('/admin/audit'));
+    const before = await bodyOf(admin.get('/admin/audit'));
     const audit = await pages(admin, '/admin/audit');
 
     const first = await admin.get('/admin/held?state=pending&limit=1&x=%3E');
     const second = await admin.get(nextPage(first));
-    await succeed(admin.post(`/admin/held/${held[0].id}/release`, { revision: 0 }));
+    await bodyOf(admin.post(`/admin/held/${held[0].id}/release`, { revision: 0 }));
     const released = await admin.get('/admin/held?state=released&limit=1');
-    const next = await succeed(admin.get(nextPage(released)));
+    const next = await bodyOf(admin.get(nextPage(released)));
 
     assert.deepEqual([first, second].map(({ body }) => body[0].messageId), [held[0].id, held[1].id]);
     assert.deepEqual(next.map(({ messageId, state }) => [messageId, state]), [[held[2].id, 'released']]);
     const left = ids(held).filter((id) => id !== held[2].id);
     assert.deepEqual(waiting.map(({ messageId }) => messageId), left);
     assert.deepEqual(flagged.map(({ messageId }) => messageId), ids(held).reverse());
-    assert.deepEqual(refusals, await succeed(admin.get('/admin/refusals')));
+    assert.deepEqual(refusals, await bodyOf(admin.get('/admin/refusals')));
     assert.deepEqual(audit, before);
     assert.equal(new Set(audit.map(({ id }) => id)).size, audit.length);
   });
@@ -128,7 +116,7 @@ describe('An admin who reviews', () => {
     await alice.send(bob, 'clean');
     const labelled = await alice.send(bob, 'darn');
 
-    const flagged = await succeed(admin.get('/admin/flagged'));
+    const flagged = await bodyOf(admin.get('/admin/flagged'));
 
     assert.equal(labelled.state, 'sent');
     assert.deepEqual(flagged.map(({ messageId }) => messageId), [labelled.id]);
@@ -163,9 +151,9 @@ describe('An admin who reviews', () => {
       assertProblem(await other.admin.request(method, `/admin/${path}`, { body }), 404, 'not_found');
     }
     for (const path of ['held', 'flagged', 'refusals', 'audit', 'plugins']) {
-      assert.deepEqual(await succeed(other.admin.get(`/admin/${path}`)), []);
+      assert.deepEqual(await bodyOf(other.admin.get(`/admin/${path}`)), []);
     }
-    assert.equal((await succeed(admin.get('/admin/held'))).length, 1);
+    assert.equal((await bodyOf(admin.get('/admin/held'))).length, 1);
   });
 
   test('can decide nothing about what does not wait', async () => {
@@ -177,7 +165,7 @@ describe('An admin who reviews', () => {
     assertProblem(await release(randomUUID()), 404, 'not_found');
     assertInvalid(await release(sent.id, {}), 'body');
     assertInvalid(await release(sent.id, { revision: 0, reason: 'spam' }), 'reason');
-    assert.deepEqual(await succeed(admin.get('/admin/held')), []);
+    assert.deepEqual(await bodyOf(admin.get('/admin/held')), []);
   });
 
   test('decides also when the sender’s tokens have been revoked', async () => {
@@ -186,7 +174,7 @@ describe('An admin who reviews', () => {
     const revoked = await org.operator('POST', '/users/revoke', { email: alice.email });
     assert.ok(revoked.status < 300, revoked.text);
 
-    await succeed(admin.post(`/admin/held/${held.id}/release`, { revision: 0 }));
+    await bodyOf(admin.post(`/admin/held/${held.id}/release`, { revision: 0 }));
 
     assert.deepEqual(ids(await bob.history(alice)), [held.id]);
   });
@@ -199,10 +187,10 @@ describe('What an admin may read', () => {
     const held = await alice.send(bob, 'darn');
     await filter.configure(LABEL);
     const labelled = await alice.send(bob, 'darn');
-    const of = async ({ id }) => (await succeed(admin.get(`/admin/messages/${id}/decision`))).message?.content;
+    const of = async ({ id }) => (await bodyOf(admin.get(`/admin/messages/${id}/decision`))).message?.content;
     const [[entry], flags] = [
-      await succeed(admin.get('/admin/held')),
-      await succeed(admin.get('/admin/flagged')),
+      await bodyOf(admin.get('/admin/held')),
+      await bodyOf(admin.get('/admin/flagged')),
     ];
     return {
       decisions: [await of(plain), await of(held), await of(labelled)],
@@ -220,7 +208,7 @@ describe('What an admin may read', () => {
     assert.deepEqual(seen.decisions, [undefined, undefined, undefined]);
     assert.deepEqual([seen.queue, seen.flags], [undefined, [undefined, undefined]]);
     assert.deepEqual(await auditOf(org.admin, 'content.'), []);
-    await succeed(org.alice.patch(`${MESSAGES}/${seen.ids[0]}`, { content: 'cleaner' }));
+    await bodyOf(org.alice.patch(`${MESSAGES}/${seen.ids[0]}`, { content: 'cleaner' }));
   });
 
   test('is what is held or flagged by default, and each reading is noted', async () => {
@@ -254,7 +242,7 @@ describe('What an admin may read', () => {
     const { admin } = await talking();
 
     const answer = await admin.patch('/admin/settings', { adminReads: 'some' });
-    await succeed(admin.patch('/admin/settings', { adminReads: 'none' }));
+    await bodyOf(admin.patch('/admin/settings', { adminReads: 'none' }));
 
     assertInvalid(answer, 'settings');
     assert.match(answer.text, /held-and-flagged/);
@@ -367,7 +355,7 @@ describe('A malformed request of an admin is refused, never the server’s fault
     for (const cursor of ['-1', '%00', 'x', '99999999999999999999']) {
       assertRefused(await admin.get(`/admin/plugins/guard/log?cursor=${cursor}`));
     }
-    const plugin = await succeed(admin.get('/admin/plugins/guard'));
+    const plugin = await bodyOf(admin.get('/admin/plugins/guard'));
     assert.deepEqual([plugin.state, plugin.config, plugin.configRevision], ['active', HOLD, 2]);
   });
 });

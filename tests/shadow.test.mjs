@@ -6,26 +6,14 @@ import { assertMessage, assertProblem, ids } from './harness/assertions.mjs';
 import { draft } from './harness/drafts.mjs';
 import { startServer } from './harness/server.mjs';
 import { MESSAGES, threadPath } from './harness/user.mjs';
-import { Filter } from './harness/word_filter.mjs';
+import { bodyOf, moderated } from './harness/word_filter.mjs';
 
 const server = await startServer();
 after(() => server.stop());
 
 const SHADOW = { words: 'darn', mode: 'shadow' };
 
-async function talking(config, settings) {
-  const org = await server.org(settings);
-  const [alice, bob] = await org.people('alice', 'bob');
-  const admin = await org.admin();
-  const filter = config && (await Filter.install(admin, 'guard', config));
-  return { org, alice, bob, admin, filter };
-}
-
-async function succeed(pending) {
-  const answer = await pending;
-  assert.ok(answer.status >= 200 && answer.status < 300, `${answer.status} ${answer.text}`);
-  return answer.body;
-}
+const talking = (config, settings) => moderated(server, config, settings);
 
 /** The names of all fields, however deep: what a careful sender could compare. */
 function shape(value) {
@@ -54,7 +42,7 @@ async function seenBySender(alice, bob, content) {
     updated,
     found: await alice.message(id),
     history: await alice.history(bob),
-    around: await succeed(alice.get(threadPath(bob, `?around=${id}`))),
+    around: await bodyOf(alice.get(threadPath(bob, `?around=${id}`))),
     threads: await alice.threads(),
     notifications: await alice.notifications(),
     online: await hers[0].ask('getOnlineUsers', null),
@@ -93,9 +81,9 @@ describe('A shadowed message', () => {
     const { cursor } = await bob.sync(null);
 
     const { id } = await alice.send(bob, 'darn');
-    await succeed(alice.patch(`${MESSAGES}/${id}`, { content: 'darn it' }));
+    await bodyOf(alice.patch(`${MESSAGES}/${id}`, { content: 'darn it' }));
     const gone = await alice.send(bob, 'darn');
-    await succeed(alice.del(`${MESSAGES}/${gone.id}`));
+    await bodyOf(alice.del(`${MESSAGES}/${gone.id}`));
 
     for (const hidden of [id, gone.id]) {
       const unknown = hidden.replace(/.{12}$/, '0123456789ab');
@@ -149,7 +137,7 @@ describe('A shadowed message', () => {
     assert.equal((await alice.message(second.id)).replyTo, shadowed.id);
     const [thread] = await bob.threads();
     assert.deepEqual([thread.unreadCount, thread.lastSeq, thread.lastMessage.id], [2, second.seq, second.id]);
-    assert.equal((await succeed(bob.post(`${threadPath(alice)}/read`))).updated, 2);
+    assert.equal((await bodyOf(bob.post(`${threadPath(alice)}/read`))).updated, 2);
     assert.equal((await alice.message(shadowed.id)).readAt, null);
   });
 
@@ -181,9 +169,9 @@ describe('A shadowed message', () => {
     const { alice, bob, filter } = await talking(SHADOW);
     const { id } = await alice.send(bob, 'darn');
 
-    await succeed(alice.patch(`${MESSAGES}/${id}`, { content: 'clean' }));
+    await bodyOf(alice.patch(`${MESSAGES}/${id}`, { content: 'clean' }));
     await filter.disable();
-    await succeed(alice.patch(`${MESSAGES}/${id}`, { content: 'cleaner' }));
+    await bodyOf(alice.patch(`${MESSAGES}/${id}`, { content: 'cleaner' }));
 
     assertProblem(await bob.get(`${MESSAGES}/${id}`), 404, 'not_found');
     assert.deepEqual(await bob.history(alice), []);
@@ -193,7 +181,7 @@ describe('A shadowed message', () => {
     const { alice, bob, admin } = await talking(SHADOW);
     const { id } = await alice.send(bob, 'darn');
 
-    const decision = await succeed(admin.get(`/admin/messages/${id}/decision`));
+    const decision = await bodyOf(admin.get(`/admin/messages/${id}/decision`));
 
     assert.deepEqual([decision.state, decision.shadowed], ['sent', true]);
     assert.equal(decision.steps[0].verdict, 'shadow');
@@ -205,10 +193,10 @@ test('An edit that would be shadowed waits for a review beside what stands', asy
   const { alice, bob, admin } = await talking(SHADOW);
   const { id } = await alice.send(bob, 'clean');
 
-  const edited = await succeed(alice.patch(`${MESSAGES}/${id}`, { content: 'darn' }));
+  const edited = await bodyOf(alice.patch(`${MESSAGES}/${id}`, { content: 'darn' }));
 
   assert.deepEqual([edited.content, edited.pendingRevision], ['clean', 1]);
   assert.equal((await bob.message(id)).content, 'clean');
-  await succeed(admin.post(`/admin/held/${id}/refuse`, { revision: 1 }));
+  await bodyOf(admin.post(`/admin/held/${id}/refuse`, { revision: 1 }));
   assert.equal((await alice.message(id)).content, 'clean');
 });

@@ -64,3 +64,17 @@ export async function succeed(pending) {
   assert.ok(answer.status >= 200 && answer.status < 300, `${answer.status} ${answer.text}`);
   return answer;
 }
+
+/** What an answer that succeeded says. */
+export async function bodyOf(pending) {
+  return (await succeed(pending)).body;
+}
+
+/** Two people and an admin of a new org, with a word filter named `guard` where a `config` is given. */
+export async function moderated(server, config, settings) {
+  const org = await server.org(settings);
+  const [alice, bob] = await org.people('alice', 'bob');
+  const admin = await org.admin();
+  const filter = config && (await Filter.install(admin, 'guard', config));
+  return { org, alice, bob, admin, filter };
+}
