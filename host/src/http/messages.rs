@@ -57,7 +57,7 @@ pub(super) async fn threads(
     let page = http.services.history.threads(&caller, query.cursor()?, limit).await?;
     Ok(PageResponse {
         items: page.items.iter().map(ThreadView::from).collect(),
-        next: page.next.map(|id| Next { path, limit, parameter: "cursor", cursor: id.to_string() }),
+        next: page.next.map(|id| Next::behind(path, limit, &id)),
     })
 }
 

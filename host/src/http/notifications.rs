@@ -29,7 +29,7 @@ pub(super) async fn list(
     let page = http.services.notifications.list(&caller, query.cursor()?, limit).await?;
     Ok(PageResponse {
         items: page.items.into_iter().map(NotificationView::from).collect(),
-        next: page.next.map(|id| Next { path, limit, parameter: "cursor", cursor: id.to_string() }),
+        next: page.next.map(|id| Next::behind(path, limit, &id)),
     })
 }
 

@@ -66,6 +66,13 @@ pub(super) struct Next {
     pub(super) cursor: String,
 }
 
+impl Next {
+    /// The page behind an entry of a list that goes on by `cursor`.
+    pub(super) fn behind(path: Uri, limit: i64, entry: &impl ToString) -> Self {
+        Self { path, limit, parameter: "cursor", cursor: entry.to_string() }
+    }
+}
+
 impl<T: Serialize> IntoResponse for PageResponse<T> {
     fn into_response(self) -> Response {
         let mut headers = HeaderMap::new();

@@ -33,7 +33,7 @@ pub(super) async fn held(
     let page = http.services.review.held(&caller, state, query.cursor()?, limit).await?;
     Ok(PageResponse {
         items: page.items.into_iter().map(HeldView::from).collect(),
-        next: page.next.map(|id| Next { path, limit, parameter: "cursor", cursor: id.to_string() }),
+        next: page.next.map(|id| Next::behind(path, limit, &id)),
     })
 }
 
@@ -71,7 +71,7 @@ pub(super) async fn flagged(
     let page = http.services.review.flagged(&caller, query.cursor()?, limit).await?;
     Ok(PageResponse {
         items: page.items.iter().map(DecisionView::from).collect(),
-        next: page.next.map(|id| Next { path, limit, parameter: "cursor", cursor: id.to_string() }),
+        next: page.next.map(|id| Next::behind(path, limit, &id)),
     })
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn refusals(
     let page = http.services.review.refusals(&caller, query.cursor()?, limit).await?;
     Ok(PageResponse {
         items: page.items.into_iter().map(RefusalView::from).collect(),
-        next: page.next.map(|id| Next { path, limit, parameter: "cursor", cursor: id.to_string() }),
+        next: page.next.map(|id| Next::behind(path, limit, &id)),
     })
 }
 
@@ -113,6 +113,6 @@ pub(super) async fn audit(
     let page = http.services.review.audit(&caller, query.cursor()?, limit).await?;
     Ok(PageResponse {
         items: page.items.into_iter().map(AuditView::from).collect(),
-        next: page.next.map(|id| Next { path, limit, parameter: "cursor", cursor: id.to_string() }),
+        next: page.next.map(|id| Next::behind(path, limit, &id)),
     })
 }

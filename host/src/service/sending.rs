@@ -24,7 +24,7 @@ use crate::{
     Error, Result,
     db::{Db, batch::Fate, messages, threads},
     domain::{
-        Body, BodyLimits, Caller, ClientId, Draft, Email, Judgement, Message, MessageId,
+        Body, BodyLimits, Caller, ClientId, Decision, Draft, Email, Judgement, Message, MessageId,
         NotificationEvents, OrgId, Outcome, ThreadId, User, UserId,
     },
     events::SocketKey,
@@ -220,7 +220,7 @@ impl Sending {
         let staged = std::mem::take(&mut judgement.staged);
         let may_conflict = !staged.is_empty() && attempt == 1;
         let again = may_conflict.then(|| Box::new((via, command.clone())));
-        let (body, fate) = self.fate((caller, via), recipient.id, judgement)?;
+        let (body, fate) = self.fate((caller, via), recipient.id, (judgement, &decision))?;
         let draft = Draft {
             sender_id: caller.user.id,
             recipient_id: recipient.id,
@@ -252,16 +252,15 @@ impl Sending {
         &self,
         (caller, via): (&Caller, Via),
         recipient: UserId,
-        judgement: Judgement,
+        (judgement, decision): (Judgement, &Option<Decision>),
     ) -> Result<(Body, Fate)> {
-        let decision = judgement.decision();
         let fate = match judgement.outcome {
             Outcome::Send => Fate::Sent,
             Outcome::Shadow => Fate::Shadowed,
             Outcome::Hold(hold) => Fate::Held(Box::new(self.holding.new_hold(caller, via, hold))),
             Outcome::Reject(rejection) => {
                 let target = Target { recipient, message: None };
-                self.refusals.note(caller, target, &rejection, decision);
+                self.refusals.note(caller, target, &rejection, decision.clone());
                 return Err(Error::Rejected(rejection));
             }
         };

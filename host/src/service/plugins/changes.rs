@@ -20,7 +20,8 @@ use crate::{
     plugin::LogPage,
 };
 
-const PLUGIN: Error = Error::NotFound(Cow::Borrowed("the plugin"));
+/// What whoever names a plugin that the org does not have is told.
+pub(in crate::service) const PLUGIN: Error = Error::NotFound(Cow::Borrowed("the plugin"));
 
 /// What an admin did to a plugin, as the audit log has it.
 pub(super) struct Deed {

@@ -17,6 +17,7 @@ use dashmap::DashMap;
 use moka::future::Cache;
 use tokio::sync::Mutex;
 
+pub(super) use changes::PLUGIN;
 pub use entry::{PluginEntry, VersionEntry};
 
 pub use guests::Guests;

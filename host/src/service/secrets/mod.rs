@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
+use super::plugins::PLUGIN;
 use crate::{
     Error, Result,
     db::{
@@ -17,8 +18,6 @@ use crate::{
     domain::{Caller, HostPattern, Installed, InvalidField, PluginId, Secret},
 };
 use sealing::{Sealed, SealingKey};
-
-const PLUGIN: Error = Error::NotFound(Cow::Borrowed("the plugin"));
 
 /// Where the server's key comes from, the first that is set; and what a secret may be.
 #[derive(Clone, Debug)]
