@@ -78,11 +78,6 @@ impl Decision {
                 .transpose()?,
         })
     }
-
-    /// Of a plugin that has no such hook.
-    pub(super) fn pass() -> Self {
-        Self { verdict: Verdict::Pass, labels: Vec::new(), explanation: None }
-    }
 }
 
 impl Verdict {

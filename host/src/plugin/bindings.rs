@@ -13,15 +13,18 @@ wasmtime::component::bindgen!({
         "duologue:plugin/http": async | trappable,
         "duologue:plugin/secrets": async | trappable,
         "duologue:plugin/directory": async | trappable,
+        "duologue:plugin/messages": async | trappable,
     },
     with: { "duologue:plugin/secrets.secret": super::imports::OpenSecret },
     exports: { default: async },
 });
 
 pub(super) use self::duologue::plugin::{
-    config, directory, history, http, kv, log, secrets, types,
+    config, directory, history, http, kv, log, messages, secrets, types,
 };
-pub(super) use self::exports::duologue::plugin::{before_send, lifecycle};
+pub(super) use self::exports::duologue::plugin::{
+    before_send, lifecycle, on_event, on_notify, validate_content,
+};
 
 impl From<&domain::Body> for types::Body {
     fn from(body: &domain::Body) -> Self {

@@ -84,14 +84,8 @@ impl Turn<'_> {
         callee: Arc<Callee>,
         question: Question<'_>,
     ) -> Called<Decision> {
-        let Some(hook) = &compiled.before_send else {
-            return Called {
-                outcome: Ok(Decision::pass()),
-                took: Duration::ZERO,
-                memory_bytes: 0,
-                began: false,
-                staged: None,
-            };
+        let Some(hook) = &compiled.exports.before_send else {
+            return Called::never(Fault::Unloadable, Duration::ZERO);
         };
         let mut entered =
             match self.enter(callee, question.ask.now, question.patience, question.serving).await {
@@ -124,7 +118,7 @@ impl Turn<'_> {
         compiled: &Compiled,
         callee: Arc<Callee>,
     ) -> Option<Called<Result<(), String>>> {
-        let lifecycle = compiled.lifecycle.as_ref()?;
+        let lifecycle = compiled.exports.lifecycle.as_ref()?;
         let (now, patience) = (OffsetDateTime::now_utc(), self.host.0.limits.call_timeout);
         let mut entered = match self.enter(callee, now, patience, None).await {
             Ok(entered) => entered,

@@ -6,22 +6,54 @@ pub(super) const PACKAGE: &str = "duologue:plugin";
 /// The version of `wit/`, without its patch number: what guests must agree with.
 pub(super) const OFFERED: &str = "0.2";
 
-/// A hook, and each function that this server calls of it.
-pub(super) struct Hook {
+/// A point at which plugins take part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    ValidateContent,
+    BeforeSend,
+    OnNotify,
+    OnEvent,
+}
+
+impl Hook {
+    pub const ALL: [Self; 4] =
+        [Self::ValidateContent, Self::BeforeSend, Self::OnNotify, Self::OnEvent];
+
+    /// The name of its interface.
+    pub fn as_str(self) -> &'static str {
+        self.export().interface
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|hook| hook.as_str() == name)
+    }
+
+    pub(super) fn export(self) -> &'static Export {
+        match self {
+            Self::ValidateContent => {
+                &Export { interface: "validate-content", functions: &["content-types", "validate"] }
+            }
+            Self::BeforeSend => &Export { interface: "before-send", functions: &["before-send"] },
+            Self::OnNotify => &Export { interface: "on-notify", functions: &["on-notify"] },
+            Self::OnEvent => &Export { interface: "on-event", functions: &["kinds", "on-event"] },
+        }
+    }
+}
+
+/// An interface of a guest, and each function that this server calls of it.
+pub(super) struct Export {
     pub(super) interface: &'static str,
     pub(super) functions: &'static [&'static str],
 }
 
-pub(super) const HOOKS: &[Hook] = &[Hook { interface: "before-send", functions: &["before-send"] }];
-
 /// Optional: asked before a version decides anything.
-pub(super) const LIFECYCLE: Hook = Hook { interface: "lifecycle", functions: &["check"] };
+pub(super) const LIFECYCLE: Export = Export { interface: "lifecycle", functions: &["check"] };
 
 /// What every guest may import. The linker checks the types of all imports.
 const COMMON: &[&str] = &["log", "config"];
 
 /// What an admin must grant first.
-const CAPABILITIES: &[&str] = &["history", "kv", "http", "secrets", "directory"];
+const CAPABILITIES: &[&str] = &["history", "kv", "http", "secrets", "directory", "messages"];
 
 /// What a guest may import.
 pub(super) fn imports() -> impl Iterator<Item = &'static str> {
@@ -57,8 +89,9 @@ impl<'a> OurName<'a> {
     }
 
     /// The export that this server calls by that name.
-    pub(super) fn export(&self) -> Option<&'static Hook> {
-        HOOKS.iter().chain([&LIFECYCLE]).find(|hook| hook.interface == self.interface)
+    pub(super) fn export(&self) -> Option<&'static Export> {
+        let hooks = Hook::ALL.into_iter().map(Hook::export);
+        hooks.chain([&LIFECYCLE]).find(|export| export.interface == self.interface)
     }
 }
 

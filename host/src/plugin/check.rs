@@ -9,8 +9,8 @@ use wasmtime::{
 };
 
 use super::{
-    bindings::types,
-    catalog::{HOOKS, Hook, LIFECYCLE, OFFERED, OurName, PACKAGE, imports},
+    bindings::{on_event, on_notify, types, validate_content},
+    catalog::{Export, Hook, LIFECYCLE, OFFERED, OurName, PACKAGE, imports},
     child::Needs,
     engine::{self, MAX_MEMORIES, MAX_TABLES},
     runtime,
@@ -126,7 +126,7 @@ fn check_exports(component: &Component, findings: &mut Findings) -> Result<(), R
         findings.hooks.push(hook.interface.to_owned());
     }
     if findings.hooks.is_empty() {
-        let hooks: Vec<&str> = HOOKS.iter().map(|hook| hook.interface).collect();
+        let hooks = Hook::ALL.map(Hook::as_str);
         return Err(format!(
             "it exports no hook of {PACKAGE}@{OFFERED} ({}), so nothing would ever call it",
             hooks.join(", "),
@@ -137,7 +137,7 @@ fn check_exports(component: &Component, findings: &mut Findings) -> Result<(), R
 
 /// A guest built for another version seems to export nothing, and a filter that is never called
 /// lets everything pass. So what would not be called is refused by name.
-fn offered_hook(name: &str, ours: OurName<'_>) -> Result<&'static Hook, Refusal> {
+fn offered_hook(name: &str, ours: OurName<'_>) -> Result<&'static Export, Refusal> {
     require_compatible(ours)?;
     ours.export()
         .ok_or_else(|| format!("it exports {}, a hook that this server does not offer", clip(name)))
@@ -155,7 +155,7 @@ fn require_compatible(ours: OurName<'_>) -> Result<(), Refusal> {
 }
 
 fn check_functions(
-    hook: &Hook,
+    hook: &Export,
     instance: &ComponentInstance,
     engine: &Engine,
 ) -> Result<(), Refusal> {
@@ -206,13 +206,33 @@ fn check_types(component: &Component, findings: &Findings) -> Result<(), Refusal
 }
 
 fn check_hook(component: &Component, hook: &str) -> wasmtime::Result<()> {
-    match hook {
-        "before-send" => check_function::<
+    match Hook::parse(hook) {
+        Some(Hook::ValidateContent) => {
+            check_function::<(), (Vec<validate_content::ContentType>,)>(
+                component,
+                hook,
+                "content-types",
+            )?;
+            check_function::<
+                (types::Context, types::Body),
+                (Result<validate_content::Validity, types::Failure>,),
+            >(component, hook, "validate")
+        }
+        Some(Hook::BeforeSend) => check_function::<
             (types::Context, types::Draft, Option<types::Body>),
             (Result<types::Decision, types::Failure>,),
         >(component, hook, "before-send"),
-        "lifecycle" => check_function::<(), (Result<(), String>,)>(component, hook, "check"),
-        _ => Err(wasmtime::Error::msg("no such hook")),
+        Some(Hook::OnNotify) => check_function::<
+            (types::Call, on_notify::Notification, on_notify::Recipient),
+            (Result<on_notify::Decision, types::Failure>,),
+        >(component, hook, "on-notify"),
+        Some(Hook::OnEvent) => {
+            check_function::<(), (Vec<on_event::Kind>,)>(component, hook, "kinds")?;
+            check_function::<(types::Call, on_event::Event), (Result<(), types::Failure>,)>(
+                component, hook, "on-event",
+            )
+        }
+        None => check_function::<(), (Result<(), String>,)>(component, hook, "check"),
     }
 }
 

@@ -16,7 +16,8 @@ use wasmtime::component::InstancePre;
 
 use super::{
     Limits, PluginHost,
-    bindings::{before_send, lifecycle},
+    bindings::{before_send, lifecycle, on_event, on_notify, validate_content},
+    catalog::Hook,
     check::Findings,
     child::{COMMAND, Needs, Outcome},
     native::NativeCode,
@@ -32,9 +33,15 @@ const MAX_COMPLAINT_BYTES: u64 = 4 << 10;
 pub struct Compiled {
     pub report: Report,
     pub(super) instances: InstancePre<Guest>,
-    /// `None`: it has no such hook.
+    pub(super) exports: Exports,
+}
+
+/// Where in a component its hooks are; `None`: it does not have that one.
+pub(super) struct Exports {
+    pub(super) validate_content: Option<validate_content::GuestIndices>,
     pub(super) before_send: Option<before_send::GuestIndices>,
-    /// `None`: it has nothing to say of its configuration.
+    pub(super) on_notify: Option<on_notify::GuestIndices>,
+    pub(super) on_event: Option<on_event::GuestIndices>,
     pub(super) lifecycle: Option<lifecycle::GuestIndices>,
 }
 
@@ -86,9 +93,8 @@ impl PluginHost {
         drop(turn);
         let host = self.clone();
         let loaded = tokio::task::spawn_blocking(move || host.load(&code)).await;
-        let (instances, before_send, lifecycle) =
-            loaded.map_err(|panic| CompileError::Broken(panic.into()))??;
-        Ok(Compiled { report: report(wasm, findings), instances, before_send, lifecycle })
+        let (instances, exports) = loaded.map_err(|panic| CompileError::Broken(panic.into()))??;
+        Ok(Compiled { report: report(wasm, findings), instances, exports })
     }
 
     async fn run_child(&self, wasm: &[u8]) -> Result<(Findings, NativeCode), CompileError> {
@@ -126,7 +132,7 @@ impl PluginHost {
             .spawn()?)
     }
 
-    fn load(&self, code: &NativeCode) -> Result<Loaded, CompileError> {
+    fn load(&self, code: &NativeCode) -> Result<(InstancePre<Guest>, Exports), CompileError> {
         let component = code.load(&self.0.engine).map_err(|error| {
             CompileError::Refused(format!("it needs more than a plugin may have: {error:#}"))
         })?;
@@ -135,14 +141,16 @@ impl PluginHost {
             .linker
             .instantiate_pre(&component)
             .map_err(|error| CompileError::Broken(error.to_string().into()))?;
-        let before_send = before_send::GuestIndices::new(&instances).ok();
-        let lifecycle = lifecycle::GuestIndices::new(&instances).ok();
-        Ok((instances, before_send, lifecycle))
+        let exports = Exports {
+            validate_content: validate_content::GuestIndices::new(&instances).ok(),
+            before_send: before_send::GuestIndices::new(&instances).ok(),
+            on_notify: on_notify::GuestIndices::new(&instances).ok(),
+            on_event: on_event::GuestIndices::new(&instances).ok(),
+            lifecycle: lifecycle::GuestIndices::new(&instances).ok(),
+        };
+        Ok((instances, exports))
     }
 }
-
-type Loaded =
-    (InstancePre<Guest>, Option<before_send::GuestIndices>, Option<lifecycle::GuestIndices>);
 
 fn check_preamble(wasm: &[u8], limits: &Limits) -> Result<(), CompileError> {
     let refusal = match wasm.first_chunk() {
@@ -157,6 +165,13 @@ fn check_preamble(wasm: &[u8], limits: &Limits) -> Result<(), CompileError> {
         _ => "it is not a WebAssembly component".to_owned(),
     };
     Err(CompileError::Refused(refusal))
+}
+
+impl Report {
+    /// The hooks that it takes part in.
+    pub fn hooks(&self) -> Vec<Hook> {
+        self.hooks.iter().filter_map(|name| Hook::parse(name)).collect()
+    }
 }
 
 fn report(wasm: &[u8], findings: Findings) -> Report {

@@ -11,21 +11,21 @@ use tokio::sync::Semaphore;
 
 use super::{
     Fault, Limits, PluginHost,
-    answer::Decision,
     breaker::{Breaker, BreakerState},
     call::{Called, Question, Turn},
+    catalog::Hook,
     chain::Round,
     compile::Compiled,
     fault::FaultLog,
-    imports::Serving,
+    imports::{Reach, Serving},
     lines::{GuestLog, LogPage},
     meter::{Counters, Meter},
-    services::HostServices,
+    services::{Asker, HostServices},
     store::Callee,
 };
 use crate::domain::{
     Body, BodyLimits, Caller, HostPattern, Judgement, MessageId, OnFault, OrgId, Phase, PluginId,
-    User,
+    User, UserId,
 };
 
 /// A plugin as an org has it, and the terms on which it takes part.
@@ -37,6 +37,8 @@ pub struct Installation {
     /// `None`: it cannot be made to run here. It still takes part, as one that never answers,
     /// so that nothing slips through.
     pub compiled: Option<Arc<Compiled>>,
+    /// Where it takes part.
+    pub hooks: Vec<Hook>,
     /// What the guest reads by `config.get`. Never logged.
     pub config: BTreeMap<String, String>,
     /// Counts the changes of `config`.
@@ -97,6 +99,12 @@ pub(super) struct Installed {
     granted_hosts: Arc<[HostPattern]>,
     /// It imports `http` and was granted hosts.
     uses_http: bool,
+    posts: Vec<Post>,
+}
+
+/// How a plugin fares at one of its hooks.
+struct Post {
+    hook: Hook,
     faults: FaultLog,
     meter: Arc<Meter>,
     breaker: Arc<Breaker>,
@@ -143,8 +151,9 @@ impl Hooks {
         plugins.installed = installed.collect();
     }
 
-    pub fn has_any(&self, org: OrgId) -> bool {
-        self.orgs.get(&org).is_some_and(|plugins| !plugins.installed.is_empty())
+    /// Whether an org has a plugin that takes part there.
+    pub fn asks(&self, org: OrgId, hook: Hook) -> bool {
+        self.orgs.get(&org).is_some_and(|plugins| plugins.at(hook).next().is_some())
     }
 
     /// Asks each plugin in order: transforms, each of which sees what the one before it left, then
@@ -161,11 +170,16 @@ impl Hooks {
             ends: Instant::now() + plugins.patience(&self.host.0.limits),
         };
         let mut round = Round::new(ask.body.clone());
-        for plugin in plugins.installed.iter() {
-            let serving = self
-                .services
-                .as_ref()
-                .map(|services| Serving::new(services, ask, plugin.id, &plugin.granted_hosts));
+        let asker = Asker { caller: ask.caller.user.id, peer: ask.to.id };
+        for plugin in plugins.at(Hook::BeforeSend) {
+            let serving = self.services.as_ref().map(|services| Serving {
+                services,
+                org: &ask.caller.org,
+                plugin: plugin.id,
+                asker: Some(asker),
+                granted: &plugin.granted_hosts,
+                reach: Reach::Deciding,
+            });
             let question = Question {
                 ask,
                 messages_24h,
@@ -175,7 +189,11 @@ impl Hooks {
                 serving,
             };
             // Boxed, so that messages which no plugin judges do not carry it along.
-            let called = Box::pin(plugin.before_send(&turn, question)).await;
+            let asking = plugin.ask(Hook::BeforeSend, asker.caller, async |compiled| {
+                turn.before_send(compiled, Arc::clone(&plugin.callee), question).await
+            });
+            let called = Box::pin(asking).await;
+            plugin.count(Hook::BeforeSend, &called, |decision| decision.verdict.as_str());
             if round.take(plugin, called).is_break() {
                 break;
             }
@@ -183,16 +201,20 @@ impl Hooks {
         round.into_judgement()
     }
 
-    /// How a plugin fares; `None`: no version of it decides.
-    pub fn read(&self, org: OrgId, plugin: PluginId) -> Option<Live> {
-        let plugins = self.plugins_of(org)?;
-        let plugin = plugins.installed.iter().find(|installed| installed.id == plugin)?;
+    /// How a plugin fares at each hook; empty where no version of it decides.
+    pub fn read(&self, org: OrgId, plugin: PluginId) -> Vec<Live> {
+        let plugins = self.plugins_of(org);
+        let plugins = plugins.as_ref().map_or(&[][..], |plugins| &plugins.installed);
+        let Some(plugin) = plugins.iter().find(|installed| installed.id == plugin) else {
+            return Vec::new();
+        };
         let limits = &self.host.0.limits;
-        Some(Live {
-            hook: "before-send",
-            counters: plugin.meter.read(plugin.patience(limits), limits.memory_bytes),
-            breaker: plugin.breaker.read(Instant::now()),
-        })
+        let posts = plugin.posts.iter().map(|post| Live {
+            hook: post.hook.as_str(),
+            counters: post.meter.read(plugin.patience(limits), limits.memory_bytes),
+            breaker: post.breaker.read(Instant::now()),
+        });
+        posts.collect()
     }
 
     /// The lines of a plugin's guests after that number, as long as a version of it decides.
@@ -208,7 +230,10 @@ impl Hooks {
     pub fn take_opened(&self, org: OrgId) -> Vec<(PluginId, String)> {
         let plugins = self.plugins_of(org);
         let plugins = plugins.as_ref().map_or(&[][..], |plugins| &plugins.installed);
-        let opened = plugins.iter().filter(|plugin| plugin.breaker.take_opened());
+        // Each hook's note is taken, so that none is left for later.
+        let opened = plugins.iter().filter(|plugin| {
+            plugin.posts.iter().filter(|post| post.breaker.take_opened()).count() > 0
+        });
         opened.map(|plugin| (plugin.id, plugin.callee.version.clone())).collect()
     }
 
@@ -219,6 +244,11 @@ impl Hooks {
 }
 
 impl OrgPlugins {
+    /// Those that take part there, in the order in which they are asked.
+    fn at(&self, hook: Hook) -> impl Iterator<Item = &Installed> {
+        self.installed.iter().filter(move |plugin| plugin.post(hook).is_some())
+    }
+
     /// How long all of them together may take over one message.
     fn patience(&self, limits: &Limits) -> Duration {
         let uses_http = self.installed.iter().any(|plugin| plugin.uses_http);
@@ -237,10 +267,19 @@ impl Installed {
             || Arc::new(GuestLog::new(limits.log_kept_lines, limits.log_kept_bytes)),
             |before| Arc::clone(&before.callee.log),
         );
-        let breaker = unchanged.map_or_else(
-            || Arc::new(Breaker::new(limits.breaker.clone())),
-            |before| Arc::clone(&before.breaker),
-        );
+        let posts = plugin.hooks.iter().map(|hook| {
+            let counted = before.and_then(|before| before.post(*hook));
+            let spared = unchanged.and_then(|before| before.post(*hook));
+            Post {
+                hook: *hook,
+                faults: FaultLog::default(),
+                meter: counted.map(|post| Arc::clone(&post.meter)).unwrap_or_default(),
+                breaker: spared.map_or_else(
+                    || Arc::new(Breaker::new(limits.breaker.clone())),
+                    |post| Arc::clone(&post.breaker),
+                ),
+            }
+        });
         let callee = Callee {
             log,
             org: org.to_string(),
@@ -254,15 +293,18 @@ impl Installed {
             id: plugin.id,
             uses_http: imports_http && !plugin.granted_hosts.is_empty(),
             granted_hosts: plugin.granted_hosts.into(),
+            posts: posts.collect(),
             compiled: plugin.compiled,
             callee: Arc::new(callee),
             config_revision: plugin.config_revision,
             phase: plugin.phase,
             on_fault: plugin.on_fault,
-            faults: FaultLog::default(),
-            meter: before.map(|before| Arc::clone(&before.meter)).unwrap_or_default(),
-            breaker,
         }
+    }
+
+    /// `None`: it does not take part there.
+    fn post(&self, hook: Hook) -> Option<&Post> {
+        self.posts.iter().find(|post| post.hook == hook)
     }
 
     /// How long one call may take.
@@ -270,31 +312,21 @@ impl Installed {
         if self.uses_http { limits.http_call_timeout } else { limits.call_timeout }
     }
 
-    async fn before_send(&self, turn: &Turn<'_>, question: Question<'_>) -> Called<Decision> {
-        let called = match &self.compiled {
-            Some(compiled) => self.ask(compiled, turn, question).await,
-            None => Called::never(Fault::Unloadable, Duration::ZERO),
-        };
-        let outcome = called.outcome.as_ref();
-        let word = outcome.map(|decision| decision.verdict.as_str()).map_err(Fault::as_str);
-        self.meter.count(word, called.took, called.memory_bytes);
-        if let Err(fault) = &called.outcome {
-            self.warn(fault);
-        }
-        called
-    }
-
-    async fn ask(
+    /// Calls a guest, unless it is being spared. `subject` is whose doing the call is: faults count
+    /// by them.
+    async fn ask<T>(
         &self,
-        compiled: &Compiled,
-        turn: &Turn<'_>,
-        question: Question<'_>,
-    ) -> Called<Decision> {
-        let sender = question.ask.caller.user.id;
-        let Some(pass) = self.breaker.admit(sender, Instant::now()) else {
+        hook: Hook,
+        subject: UserId,
+        call: impl AsyncFnOnce(&Compiled) -> Called<T>,
+    ) -> Called<T> {
+        let (Some(compiled), Some(post)) = (&self.compiled, self.post(hook)) else {
+            return Called::never(Fault::Unloadable, Duration::ZERO);
+        };
+        let Some(pass) = post.breaker.admit(subject, Instant::now()) else {
             return Called::never(Fault::BreakerOpen, Duration::ZERO);
         };
-        let called = turn.before_send(compiled, Arc::clone(&self.callee), question).await;
+        let called = call(compiled).await;
         let own_fault = called.outcome.as_ref().is_err_and(Fault::is_its_own);
         if called.began && (called.outcome.is_ok() || own_fault) {
             pass.settle(own_fault, Instant::now());
@@ -302,13 +334,24 @@ impl Installed {
         called
     }
 
-    fn warn(&self, fault: &Fault) {
-        if let Some(skipped) = self.faults.admit(Instant::now()) {
+    /// Adds a call to what its admins read; `word` names its outcome.
+    fn count<T>(&self, hook: Hook, called: &Called<T>, word: impl Fn(&T) -> &'static str) {
+        let Some(post) = self.post(hook) else { return };
+        let outcome = called.outcome.as_ref().map(word).map_err(Fault::as_str);
+        post.meter.count(outcome, called.took, called.memory_bytes);
+        if let Err(fault) = &called.outcome {
+            self.warn(post, fault);
+        }
+    }
+
+    fn warn(&self, post: &Post, fault: &Fault) {
+        if let Some(skipped) = post.faults.admit(Instant::now()) {
             tracing::warn!(
                 org.id = %self.callee.org,
                 plugin.id = %self.id,
                 plugin.name = %self.callee.name,
                 plugin.version = %self.callee.version,
+                hook = post.hook.as_str(),
                 fault = fault.as_str(),
                 cause = %fault,
                 skipped,

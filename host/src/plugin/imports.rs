@@ -9,8 +9,7 @@ use std::{
 use wasmtime::component::{Resource, ResourceTable};
 
 use super::{
-    BeforeSend,
-    bindings::{directory, history, http, kv, secrets, unix_ms},
+    bindings::{directory, history, http, kv, messages, secrets, types, unix_ms},
     services::{Asker, Earlier, HostServices},
     store::Guest,
 };
@@ -25,69 +24,77 @@ pub(super) struct Served {
     services: Arc<dyn HostServices>,
     org: Arc<Org>,
     plugin: Installed,
-    asker: Asker,
+    asker: Option<Asker>,
     granted: Arc<[HostPattern]>,
+    reach: Reach,
     /// The end of the call.
     ends: Instant,
-    pub(super) staged: StagedWrites,
+    /// `None`: its writes wait for nothing.
+    pub(super) staged: Option<StagedWrites>,
     requests_left: RequestsLeft,
     secrets: ResourceTable,
 }
 
-/// Whose call it is, and for whom.
+/// Whose call it is, for whom, and what it may do.
 #[derive(Clone, Copy)]
 pub(super) struct Serving<'a> {
-    services: &'a Arc<dyn HostServices>,
-    org: &'a Arc<Org>,
-    plugin: Installed,
-    asker: Asker,
-    granted: &'a Arc<[HostPattern]>,
+    pub(super) services: &'a Arc<dyn HostServices>,
+    pub(super) org: &'a Arc<Org>,
+    pub(super) plugin: PluginId,
+    /// `None`: the call is about no thread.
+    pub(super) asker: Option<Asker>,
+    pub(super) granted: &'a Arc<[HostPattern]>,
+    pub(super) reach: Reach,
 }
 
-impl<'a> Serving<'a> {
-    pub(super) fn new(
-        services: &'a Arc<dyn HostServices>,
-        ask: &BeforeSend<'a>,
-        plugin_id: PluginId,
-        granted: &'a Arc<[HostPattern]>,
-    ) -> Self {
-        let org = &ask.caller.org;
-        let plugin = Installed { org_id: org.id, plugin_id };
-        let asker = Asker { caller: ask.caller.user.id, peer: ask.to.id };
-        Self { services, org, plugin, asker, granted }
-    }
+/// How far the imports of a hook reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// It looks and judges: nothing kept, nobody called.
+    Looking,
+    /// What it writes waits for the message that it decides about.
+    Deciding,
+    /// What it does is done at once.
+    Acting,
 }
 
 impl Served {
     pub(super) fn new(serving: &Serving<'_>, ends: Instant, open_secrets: usize) -> Self {
         let mut secrets = ResourceTable::new();
         secrets.set_max_capacity(open_secrets);
+        let plugin = Installed { org_id: serving.org.id, plugin_id: serving.plugin };
+        let is_deciding = serving.reach == Reach::Deciding;
         Self {
             services: Arc::clone(serving.services),
             org: Arc::clone(serving.org),
-            plugin: serving.plugin,
+            plugin,
             asker: serving.asker,
             granted: Arc::clone(serving.granted),
+            reach: serving.reach,
             ends,
-            staged: serving.services.stage(serving.plugin),
+            staged: is_deciding.then(|| serving.services.stage(plugin)),
             requests_left: serving.services.requests_per_call(),
             secrets,
         }
     }
 
+    pub(super) fn may_act(&self) -> bool {
+        self.reach != Reach::Looking
+    }
+
     async fn find_entry(&mut self, key: String) -> Result<Option<KvEntry>, KvError> {
         let key = KvKey::parse(key)?;
-        self.services.find_entry(self.plugin, &key, &mut self.staged).await
+        self.services.find_entry(self.plugin, &key, self.staged.as_mut()).await
     }
 
     async fn write_entry(&mut self, key: String, write: KvWrite) -> Result<u64, KvError> {
         let key = KvKey::parse(key)?;
-        self.services.write_entry(self.plugin, &key, write, &mut self.staged).await
+        self.services.write_entry(self.plugin, &key, write, self.staged.as_mut()).await
     }
 
     async fn increment(&mut self, key: String, step: Increment) -> Result<i64, KvError> {
         let key = KvKey::parse(key)?;
-        self.services.increment(self.plugin, &key, step, &mut self.staged).await
+        self.services.increment(self.plugin, &key, step, self.staged.as_mut()).await
     }
 
     async fn send(&mut self, request: OutgoingRequest) -> Result<OutgoingResponse, OutgoingError> {
@@ -126,7 +133,8 @@ impl history::Host for Guest {
         self.take_host_call()?;
         // Nobody to look for where a call is a rehearsal.
         let Some(served) = self.served() else { return Ok(Vec::new()) };
-        let earlier = served.services.previous(served.org.id, served.asker).await?;
+        let Some(asker) = served.asker else { return Ok(Vec::new()) };
+        let earlier = served.services.previous(served.org.id, asker).await?;
         Ok(earlier.into_iter().map(Into::into).collect())
     }
 }
@@ -146,7 +154,7 @@ impl directory::Host for Guest {
 impl kv::Host for Guest {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<kv::Entry>, kv::Error>> {
         self.take_host_call()?;
-        let Some(served) = self.served() else { return Ok(Err(kv::Error::Unavailable)) };
+        let Some(served) = self.acting() else { return Ok(Err(kv::Error::Unavailable)) };
         let found = served.find_entry(key).await;
         Ok(found.map(|found| found.map(Into::into)).map_err(Into::into))
     }
@@ -159,14 +167,14 @@ impl kv::Host for Guest {
         expected: Option<u64>,
     ) -> wasmtime::Result<Result<u64, kv::Error>> {
         self.take_host_call()?;
-        let Some(served) = self.served() else { return Ok(Err(kv::Error::Unavailable)) };
+        let Some(served) = self.acting() else { return Ok(Err(kv::Error::Unavailable)) };
         let write = KvWrite { value: Some(value), ttl_seconds, expect: expected };
         Ok(served.write_entry(key, write).await.map_err(Into::into))
     }
 
     async fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), kv::Error>> {
         self.take_host_call()?;
-        let Some(served) = self.served() else { return Ok(Err(kv::Error::Unavailable)) };
+        let Some(served) = self.acting() else { return Ok(Err(kv::Error::Unavailable)) };
         let write = KvWrite { value: None, ttl_seconds: None, expect: None };
         Ok(served.write_entry(key, write).await.map(drop).map_err(Into::into))
     }
@@ -178,7 +186,7 @@ impl kv::Host for Guest {
         ttl_seconds: Option<u32>,
     ) -> wasmtime::Result<Result<i64, kv::Error>> {
         self.take_host_call()?;
-        let Some(served) = self.served() else { return Ok(Err(kv::Error::Unavailable)) };
+        let Some(served) = self.acting() else { return Ok(Err(kv::Error::Unavailable)) };
         Ok(served.increment(key, Increment { delta, ttl_seconds }).await.map_err(Into::into))
     }
 }
@@ -189,7 +197,7 @@ impl secrets::Host for Guest {
         name: String,
     ) -> wasmtime::Result<Result<Resource<OpenSecret>, secrets::Error>> {
         self.take_host_call()?;
-        let Some(served) = self.served() else { return Ok(Err(secrets::Error::Unavailable)) };
+        let Some(served) = self.acting() else { return Ok(Err(secrets::Error::Unavailable)) };
         match served.services.open_secret(served.plugin, name).await {
             Ok(Some(secret)) => Ok(Ok(served.secrets.push(OpenSecret(secret))?)),
             Ok(None) => Ok(Err(secrets::Error::Unknown)),
@@ -213,8 +221,9 @@ impl http::Host for Guest {
         request: http::Request,
     ) -> wasmtime::Result<Result<http::Response, http::Error>> {
         self.take_host_call()?;
-        let Some(served) = self.served() else {
-            return Ok(Err(http::Error::Denied("no request is made in a rehearsal".to_owned())));
+        let Some(served) = self.acting() else {
+            let why = "no request is made in a rehearsal, nor by `validate-content`";
+            return Ok(Err(http::Error::Denied(why.to_owned())));
         };
         let request = OutgoingRequest {
             method: request.method.into(),
@@ -224,6 +233,16 @@ impl http::Host for Guest {
             timeout: request.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
         };
         Ok(served.send(request).await.map(Into::into).map_err(Into::into))
+    }
+}
+
+impl messages::Host for Guest {
+    async fn send(
+        &mut self,
+        _draft: types::Draft,
+    ) -> wasmtime::Result<Result<String, messages::Error>> {
+        self.take_host_call()?;
+        Ok(Err(messages::Error::Denied("only `on-event` can send".to_owned())))
     }
 }
 

@@ -3,7 +3,7 @@
 //! what is installed.
 //!
 //! A hook is an interface in `wit/`. To offer another one: add its interface to the world
-//! `plugin`, an entry in [`catalog`], and a method of [`Hooks`] beside `before_send`.
+//! `plugin`, an entry in [`Hook`], and a method of [`Hooks`] beside `before_send`.
 
 mod answer;
 mod bindings;
@@ -29,7 +29,7 @@ mod services;
 mod store;
 
 pub use breaker::BreakerState;
-pub use catalog::capabilities;
+pub use catalog::{Hook, capabilities};
 pub use child::compile_child;
 pub use compile::{CompileError, Compiled, Report};
 pub use engine::{PluginHost, StartError};

@@ -48,7 +48,7 @@ impl Hooks {
         admin: &Caller,
         config: BTreeMap<String, String>,
     ) -> Vec<DryRun> {
-        if compiled.before_send.is_none() {
+        if compiled.exports.before_send.is_none() {
             return Vec::new();
         }
         let share = Semaphore::new(1);

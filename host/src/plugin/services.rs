@@ -43,6 +43,9 @@ pub trait HostServices: Send + Sync {
         budget: Duration,
     ) -> BoxFuture<'a, Result<OutgoingResponse, OutgoingError>>;
 
+    // Where a method takes [`StagedWrites`], they are those of the running call, if its writes wait
+    // for a message; without them a write acts at once.
+
     /// For a call whose writes are to wait for its message.
     fn stage(&self, plugin: Installed) -> StagedWrites;
 
@@ -50,7 +53,7 @@ pub trait HostServices: Send + Sync {
         &'a self,
         plugin: Installed,
         key: &'a KvKey,
-        staged: &'a mut StagedWrites,
+        staged: Option<&'a mut StagedWrites>,
     ) -> BoxFuture<'a, Result<Option<KvEntry>, KvError>>;
 
     /// Answers the new revision, 0 for a deletion.
@@ -59,16 +62,16 @@ pub trait HostServices: Send + Sync {
         plugin: Installed,
         key: &'a KvKey,
         write: KvWrite,
-        staged: &'a mut StagedWrites,
+        staged: Option<&'a mut StagedWrites>,
     ) -> BoxFuture<'a, Result<u64, KvError>>;
 
-    /// Acts at once.
+    /// Acts at once, whatever waits.
     fn increment<'a>(
         &'a self,
         plugin: Installed,
         key: &'a KvKey,
         step: Increment,
-        staged: &'a mut StagedWrites,
+        staged: Option<&'a mut StagedWrites>,
     ) -> BoxFuture<'a, Result<i64, KvError>>;
 }
 

@@ -108,9 +108,14 @@ impl Guest {
         self.served.as_mut()
     }
 
+    /// For what leaves a trace; `None` also where the hook may leave none.
+    pub(super) fn acting(&mut self) -> Option<&mut Served> {
+        self.served().filter(|served| served.may_act())
+    }
+
     /// What it wants stored with the message, at the end of the call.
     pub(super) fn take_staged(&mut self) -> Option<StagedWrites> {
-        self.served.take().map(|served| served.staged)
+        self.served.take().and_then(|served| served.staged)
     }
 
     /// Called at the first check after a tick, so only while the guest computes.

@@ -41,6 +41,8 @@ pub(super) struct Lanes<W> {
     waiting: VecDeque<W>,
     running: BTreeMap<u64, Lane>,
     begun: u64,
+    /// Messages in the batches of late, in eighths.
+    usual: usize,
     /// The most messages in a batch.
     batch: usize,
 }
@@ -48,11 +50,11 @@ pub(super) struct Lanes<W> {
 impl<W: Waits> Lanes<W> {
     /// The most batches at a time.
     pub(super) const MOST: usize = 4;
-    /// What counts as little: so many waiting, or in a batch.
+    /// What counts as little: so many waiting, in a batch, or in a batch of late.
     const LITTLE: usize = 2;
 
     pub(super) fn new(batch: usize) -> Self {
-        Self { waiting: VecDeque::new(), running: BTreeMap::new(), begun: 0, batch }
+        Self { waiting: VecDeque::new(), running: BTreeMap::new(), begun: 0, usual: 0, batch }
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -77,7 +79,7 @@ impl<W: Waits> Lanes<W> {
     pub(super) fn next(&mut self) -> Option<(u64, Vec<W>)> {
         let little = |messages: usize| messages <= Self::LITTLE;
         let may_join = self.running.len() < Self::MOST
-            && (little(self.waiting.len())
+            && ((little(self.waiting.len()) && little(self.usual / 8))
                 || self.running.values().all(|lane| lane.alone.is_some()))
             && self.running.values().all(|lane| little(lane.people.len() / 2));
         if !self.running.is_empty() && !may_join {
@@ -88,6 +90,7 @@ impl<W: Waits> Lanes<W> {
             return None;
         }
         self.begun += 1;
+        self.usual = self.usual - self.usual / 8 + batch.len();
         let people = batch.iter().flat_map(Waits::people).collect();
         let alone = batch.first().and_then(Waits::alone);
         self.running.insert(self.begun, Lane { people, alone });
@@ -232,6 +235,31 @@ mod tests {
         lanes.end(one);
         lanes.end(2);
         assert_eq!(names(&lanes.next().unwrap().1), ["lone two"]);
+    }
+
+    #[test]
+    fn little_waits_for_its_turn_while_there_was_much_of_late() {
+        let mut lanes = Lanes::new(1000);
+        let alone = |lanes: &mut Lanes<Note>| {
+            lanes.wait(Note("one", people(), None));
+            lanes.next().map(|(number, _)| number)
+        };
+        for _ in 0..100 {
+            lanes.wait(Note("one of many", people(), None));
+        }
+        let (many, _) = lanes.next().unwrap();
+        lanes.end(many);
+
+        let first = alone(&mut lanes).unwrap();
+        assert_eq!(alone(&mut lanes), None);
+        lanes.end(first);
+        for _ in 0..40 {
+            let (next, _) = lanes.next().unwrap_or_else(|| (alone(&mut lanes).unwrap(), vec![]));
+            lanes.end(next);
+        }
+
+        assert!(alone(&mut lanes).is_some());
+        assert!(alone(&mut lanes).is_some());
     }
 
     #[test]

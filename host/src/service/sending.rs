@@ -28,7 +28,7 @@ use crate::{
         NotificationEvents, OrgId, Outcome, ThreadId, User, UserId,
     },
     events::SocketKey,
-    plugin::{BeforeSend, Door},
+    plugin::{BeforeSend, Door, Hook},
 };
 
 /// A send as its request says it; its body is not held to any limit yet.
@@ -178,7 +178,7 @@ impl Sending {
         let claim = self.in_flight.claim(caller.org.id, caller.user.id, &client_id).await;
         // No plugin is asked twice about one message. Where none is asked, the writer finds the
         // first message by itself.
-        let is_judged = self.plugins.has_any(caller.org.id).await?;
+        let is_judged = self.plugins.asks(caller.org.id, Hook::BeforeSend).await?;
         // Boxed, because its future is large and mostly not needed.
         let find_first = || Box::pin(self.find_first(caller, &client_id, &request_hash));
         if is_judged && let Some(first) = find_first().await? {

@@ -117,7 +117,7 @@ impl From<PluginEntry> for PluginView {
             grants: entry.grants,
             on_fault: entry.on_fault,
             auto_rollback: entry.auto_rollback,
-            live: entry.live.into_iter().collect(),
+            live: entry.live,
             config: entry.config,
             config_revision: entry.config_revision,
             versions: entry

@@ -26,7 +26,7 @@ pub struct PluginEntry {
     pub previous_version: Option<String>,
     pub versions: Vec<VersionEntry>,
     /// How the active version fares, on this server.
-    pub live: Option<Live>,
+    pub live: Vec<Live>,
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
 }
@@ -39,7 +39,7 @@ pub struct VersionEntry {
 }
 
 impl PluginEntry {
-    pub(super) fn new(row: PluginRow, versions: Vec<VersionRow>, live: Option<Live>) -> Self {
+    pub(super) fn new(row: PluginRow, versions: Vec<VersionRow>, live: Vec<Live>) -> Self {
         let versions = versions.into_iter().map(|version| VersionEntry {
             version: hex(&version.sha256),
             report: version.report,

@@ -128,9 +128,9 @@ impl HostServices for Guests {
         &'a self,
         plugin: Installed,
         key: &'a KvKey,
-        staged: &'a mut StagedWrites,
+        staged: Option<&'a mut StagedWrites>,
     ) -> BoxFuture<'a, Result<Option<KvEntry>, KvError>> {
-        self.kv.find(plugin, key, Some(staged)).boxed()
+        self.kv.find(plugin, key, staged).boxed()
     }
 
     fn write_entry<'a>(
@@ -138,9 +138,9 @@ impl HostServices for Guests {
         plugin: Installed,
         key: &'a KvKey,
         write: KvWrite,
-        staged: &'a mut StagedWrites,
+        staged: Option<&'a mut StagedWrites>,
     ) -> BoxFuture<'a, Result<u64, KvError>> {
-        self.kv.write(plugin, key, write, Some(staged)).boxed()
+        self.kv.write(plugin, key, write, staged).boxed()
     }
 
     fn increment<'a>(
@@ -148,8 +148,8 @@ impl HostServices for Guests {
         plugin: Installed,
         key: &'a KvKey,
         step: Increment,
-        staged: &'a mut StagedWrites,
+        staged: Option<&'a mut StagedWrites>,
     ) -> BoxFuture<'a, Result<i64, KvError>> {
-        self.kv.increment(plugin, key, step, Some(staged)).boxed()
+        self.kv.increment(plugin, key, step, staged).boxed()
     }
 }

@@ -15,6 +15,7 @@ use std::{
 
 use dashmap::DashMap;
 use moka::future::Cache;
+use serde_json::Value as Json;
 use tokio::sync::Mutex;
 
 pub(super) use changes::PLUGIN;
@@ -30,7 +31,7 @@ use crate::{
         plugins::{self, PluginRow},
     },
     domain::{Judgement, OrgId, Outcome, PluginId},
-    plugin::{BeforeSend, CompileError, Compiled, Hooks, Installation, PluginHost},
+    plugin::{BeforeSend, CompileError, Compiled, Hook, Hooks, Installation, PluginHost},
 };
 
 #[derive(Clone)]
@@ -67,15 +68,15 @@ impl Plugins {
             .map_err(|error: Arc<Error>| Error::unavailable(error))
     }
 
-    /// Whether an org has a plugin that decides about messages.
-    pub(super) async fn has_any(&self, org_id: OrgId) -> Result<bool> {
+    /// Whether an org has a plugin that takes part there.
+    pub(super) async fn asks(&self, org_id: OrgId, hook: Hook) -> Result<bool> {
         self.require_ready(org_id).await?;
-        Ok(self.hooks.has_any(org_id))
+        Ok(self.hooks.asks(org_id, hook))
     }
 
     /// Asks an org's plugins about a message, before it is stored.
     pub async fn before_send(&self, ask: &BeforeSend<'_>) -> Result<Judgement> {
-        if !self.has_any(ask.caller.org.id).await? {
+        if !self.asks(ask.caller.org.id, Hook::BeforeSend).await? {
             return Ok(Judgement::unasked(ask.body.clone()));
         }
         let sent = self.senders.count(ask.caller).await?;
@@ -118,13 +119,17 @@ impl Plugins {
         let turn = self.reloading.entry(org_id).or_default().clone();
         let _turn = turn.lock().await;
         let mut handle = self.db.org(org_id).await?;
-        let rows = plugins::list(&mut handle.conn()).await?;
+        let mut active = Vec::new();
+        for mut row in plugins::list(&mut handle.conn()).await? {
+            if let Some(sha256) = row.active_version.take() {
+                let report = plugins::find_report(&mut handle.conn(), row.id, &sha256).await?;
+                active.push((row, sha256, report.unwrap_or_default()));
+            }
+        }
         drop(handle);
         let mut installed = Vec::new();
-        for mut row in rows {
-            if let Some(sha256) = row.active_version.take() {
-                installed.push(self.install(org_id, row, &sha256).await?);
-            }
+        for (row, sha256, report) in active {
+            installed.push(self.install(org_id, row, (&sha256, &report)).await?);
         }
         self.hooks.replace(org_id, installed);
         Ok(())
@@ -132,7 +137,12 @@ impl Plugins {
 
     /// A version that cannot be made to run here still takes part: as a plugin that never
     /// answers, so that its org's fault policy decides and nothing slips through.
-    async fn install(&self, org_id: OrgId, row: PluginRow, sha256: &[u8]) -> Result<Installation> {
+    async fn install(
+        &self,
+        org_id: OrgId,
+        row: PluginRow,
+        (sha256, report): (&[u8], &Json),
+    ) -> Result<Installation> {
         let version = hex(sha256);
         let compiled = match self.load(org_id, row.id, sha256).await {
             Ok(compiled) => Some(compiled),
@@ -147,6 +157,7 @@ impl Plugins {
             name: row.name,
             version,
             compiled,
+            hooks: hooks(report),
             granted_hosts: granted_hosts(&row.grants),
             config: row.config,
             config_revision: row.config_revision,
@@ -171,6 +182,12 @@ impl Plugins {
         // Boxed, because the future of a miss is large and a miss is rare.
         Box::pin(self.compiled.try_get_with_by_ref(&hex(sha256), load)).await
     }
+}
+
+/// Where a version takes part, as its check found.
+fn hooks(report: &Json) -> Vec<Hook> {
+    let names = report["hooks"].as_array().map_or(&[][..], Vec::as_slice);
+    names.iter().filter_map(|name| Hook::parse(name.as_str()?)).collect()
 }
 
 fn refusal(error: CompileError) -> Error {

@@ -40,6 +40,10 @@ pub fn wit() -> String {
         include_str!("../../../../wit/http.wit"),
         include_str!("../../../../wit/secrets.wit"),
         include_str!("../../../../wit/directory.wit"),
+        include_str!("../../../../wit/messages.wit"),
+        include_str!("../../../../wit/validate-content.wit"),
+        include_str!("../../../../wit/on-notify.wit"),
+        include_str!("../../../../wit/on-event.wit"),
     ]
     .concat()
 }

@@ -108,12 +108,12 @@ async fn a_component_without_a_hook_of_ours_is_refused() {
 
 #[tokio::test]
 async fn a_hook_that_is_not_offered_is_refused_by_name() {
-    let later = guests::wit().replace("before-send", "on-notify");
-    let guest = guests::constant(&Answer::default()).replace("before-send", "on-notify");
+    let later = guests::wit().replace("before-send", "on-rain");
+    let guest = guests::constant(&Answer::default()).replace("before-send", "on-rain");
 
     let refusal = refusal(&guests::component_of(&later, &guest)).await;
 
-    assert!(refusal.contains("duologue:plugin/on-notify@0.2.0"), "{refusal}");
+    assert!(refusal.contains("duologue:plugin/on-rain@0.2.0"), "{refusal}");
 }
 
 #[tokio::test]

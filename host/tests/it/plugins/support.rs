@@ -133,6 +133,7 @@ pub fn installed(compiled: Arc<Compiled>) -> Installation {
         id: PluginId::new(),
         name: "guest".to_owned(),
         version: compiled.report.sha256.clone(),
+        hooks: compiled.report.hooks(),
         compiled: Some(compiled),
         config: BTreeMap::new(),
         config_revision: 1,
