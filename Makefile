@@ -37,7 +37,7 @@ guests: ## Build the sample plugins and the tests' guests, and run the plugins' 
 	@host/tools/requirements.sh test
 	plugins/build.sh
 	host/tools/runtime-guests.sh $(CACHE)/guest-tools
-	cd plugins/word-filter && cargo test
+	cd plugins && cargo test
 
 .PHONY: unit
 unit: guests ## Unit and integration tests, on a Postgres of their own

@@ -11,7 +11,7 @@ const WORD_FILTER = readFileSync(
     process.env.DUOLOGUE_WORD_FILTER ??
       join(
         import.meta.dirname,
-        '../plugins/word-filter/target/wasm32-unknown-unknown/release/word_filter.wasm',
+        '../plugins/target/wasm32-unknown-unknown/release/word_filter.wasm',
       ),
   ),
 );

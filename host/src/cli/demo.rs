@@ -56,7 +56,7 @@ Then let a plugin decide what passes:
 
   plugins/build.sh
   curl -s -X PUT $URL/admin/plugins/word-filter -H orgid:demo -H 'Authorization: Bearer '$ADMIN \
-    --data-binary @plugins/word-filter/target/wasm32-unknown-unknown/release/word-filter.wasm
+    --data-binary @plugins/target/wasm32-unknown-unknown/release/word-filter.wasm
   curl -s -X PUT $URL/admin/plugins/word-filter/config -H orgid:demo -H 'Authorization: Bearer '$ADMIN \
     -H Content-Type:application/json -d '{config}'
   curl -s -X POST $URL/admin/plugins/word-filter/activate -H orgid:demo -H 'Authorization: Bearer '$ADMIN

@@ -1,4 +1,4 @@
-//! Judging a message, free of everything generated, so that it is tested on any machine.
+//! Judging a message.
 
 use crate::{
     config::{Config, Mode},

@@ -11,7 +11,5 @@
 
 pub mod config;
 pub mod filter;
-pub mod words;
-
-#[cfg(target_family = "wasm")]
 mod plugin;
+pub mod words;

@@ -1,57 +1,41 @@
-//! The plugin's side of `wit/`.
+//! What the server calls.
 
 use crate::{
     config::Config,
     filter::{self, Judgement, Masked, Texts},
 };
 
-wit_bindgen::generate!({ path: "../../wit", world: "filter" });
-
-use duologue::plugin::{
-    config,
-    log::{self, Level},
-    types::{Hold, Label, OnExpiry, Patch, Rejection, Severity, Verdict},
+use duologue_plugin::{
+    Body, Context, Decision, Draft, Failure, Patch, Plugin, Rejection, Severity, Verdict, config,
+    log,
 };
-use exports::duologue::plugin::before_send::{Body, Context, Decision, Draft, Failure, Guest};
 
 struct WordFilter;
 
-impl Guest for WordFilter {
+impl Plugin for WordFilter {
     fn before_send(_: Context, draft: Draft, _: Option<Body>) -> Result<Decision, Failure> {
         let config = Config::read(config::get).map_err(Failure::Declined)?;
-        let (verdict, fields) = match filter::judge(&config, &texts(&draft.body)) {
-            Judgement::Pass => (Verdict::Pass, Vec::new()),
-            Judgement::Mask(masked) => (Verdict::Modify(patch(masked, draft.body)), Vec::new()),
+        let (decision, fields) = match filter::judge(&config, &texts(&draft.body)) {
+            Judgement::Pass => (Decision::pass(), Vec::new()),
+            Judgement::Mask(masked) => (Decision::modify(patch(masked, draft.body)), Vec::new()),
             Judgement::Reject { fields, message } => {
                 // Which field, never which word: the line may be read by others than the sender.
-                log::write(Level::Info, &format!("rejected for {}", fields.join(", ")));
-                (Verdict::Reject(rejection(message, &fields)), fields)
+                log::info(&format!("rejected for {}", fields.join(", ")));
+                (rejection(message, &fields).into(), fields)
             }
-            Judgement::Hold(fields) => (Verdict::Hold(hold(&fields)), fields),
-            Judgement::Shadow(fields) => (Verdict::Shadow, fields),
-            Judgement::Label(fields) => (Verdict::Pass, fields),
+            Judgement::Hold(fields) => (Decision::hold(found(&fields)), fields),
+            Judgement::Shadow(fields) => (Verdict::Shadow.into(), fields),
+            Judgement::Label(fields) => (Decision::pass(), fields),
         };
-        Ok(decision(verdict, &fields))
+        if fields.is_empty() {
+            return Ok(decision);
+        }
+        Ok(decision.label("words", Severity::Medium).explain(found(&fields)))
     }
 }
 
-/// With a label where words were found in some fields.
-fn decision(verdict: Verdict, fields: &[&str]) -> Decision {
-    if fields.is_empty() {
-        return Decision { verdict, labels: Vec::new(), explanation: None };
-    }
-    let label = Label { name: "words".to_owned(), score: None, severity: Severity::Medium };
-    let explanation = format!("a listed word in {}", fields.join(", "));
-    Decision { verdict, labels: vec![label], explanation: Some(explanation) }
-}
-
-/// Until somebody decides.
-fn hold(fields: &[&str]) -> Hold {
-    Hold {
-        reason: format!("a listed word in {}", fields.join(", ")),
-        ttl_seconds: None,
-        on_expiry: OnExpiry::Refuse,
-    }
+fn found(fields: &[&str]) -> String {
+    format!("a listed word in {}", fields.join(", "))
 }
 
 fn texts(body: &Body) -> Texts {
@@ -81,12 +65,8 @@ fn patch(masked: Masked, body: Body) -> Patch {
 fn rejection(message: String, fields: &[&str]) -> Rejection {
     // Plain words, so that the JSON needs no escaping.
     let fields: Vec<String> = fields.iter().map(|field| format!("\"{field}\"")).collect();
-    Rejection {
-        code: "words".to_owned(),
-        user_message: Some(message),
-        details: Some(format!("{{\"fields\":[{}]}}", fields.join(","))),
-        retry_after_ms: None,
-    }
+    let details = format!("{{\"fields\":[{}]}}", fields.join(","));
+    Rejection { details: Some(details), ..Rejection::new("words", message) }
 }
 
-export!(WordFilter);
+duologue_plugin::export!(WordFilter: before_send);

@@ -1,0 +1,52 @@
+//! Write plugins for a Duologue server in Rust: implement [`Plugin`], and name the hooks that yours
+//! takes part in with [`export!`].
+//!
+//! ```
+//! use duologue_plugin::{Body, Context, Decision, Draft, Failure, Plugin};
+//!
+//! struct NoLinks;
+//!
+//! impl Plugin for NoLinks {
+//!     fn before_send(_: Context, draft: Draft, _: Option<Body>) -> Result<Decision, Failure> {
+//!         if draft.body.content.contains("://") {
+//!             return Ok(Decision::reject("links", "Please send no links."));
+//!         }
+//!         Ok(Decision::pass())
+//!     }
+//! }
+//!
+//! duologue_plugin::export!(NoLinks: before_send);
+//!
+//! # use duologue_plugin::testing;
+//! // On your own machine a hook is a function like any other.
+//! let decision = NoLinks::before_send(testing::context(), testing::draft("see https://x"), None);
+//! assert_eq!(decision, Ok(Decision::reject("links", "Please send no links.")));
+//! ```
+//!
+//! Only what a plugin calls is imported by its component, so an admin has to grant no more than
+//! what it uses: [`kv`], [`http`], [`secrets`], [`directory`], [`history`] and [`messages`] are
+//! capabilities; [`config`] and [`log`] are everybody's. Outside of a server `config` and `log`
+//! answer from [`testing`], and the capabilities panic: `duologue plugin test` has them all.
+//!
+//! Types and their limits are described in the `wit/` folder, item by item.
+
+#[doc(hidden)]
+pub mod bindings;
+
+pub mod config;
+mod decide;
+pub mod event;
+mod hooks;
+pub mod log;
+pub mod notify;
+pub mod testing;
+pub mod validate;
+
+pub use bindings::base::duologue::plugin::{
+    directory, history, http, kv, messages, secrets,
+    types::{
+        Attachment, Body, Call, Caller, Context, Decision, Door, Draft, Failure, Hold, Kind, Label,
+        Message, OnExpiry, Patch, Person, Rejection, Severity, Verdict,
+    },
+};
+pub use hooks::Plugin;
