@@ -4,6 +4,7 @@ mod demo;
 mod key;
 mod org;
 mod output;
+mod plugin;
 mod serve;
 mod token;
 mod user;
@@ -60,6 +61,9 @@ enum Command {
     /// Rebind people and revoke their tokens
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Write, build and upload plugins
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// Sign a token for trying things out
     Token(token::TokenArgs),
     /// Bring the database's schema up to date (every other command does so too)
@@ -126,6 +130,7 @@ async fn run(cli: Cli) -> Result<(), CliError> {
     let database = cli.shared.database();
     match cli.command {
         Command::Serve(args) => Box::pin(serve::run(args, database, settings)).await,
+        Command::Plugin(command) => Box::pin(plugin::run(command)).await,
         Command::Settings => output::text(crate::settings::DEFAULTS),
         Command::Migrate => {
             let opened = Database::share(&database, &settings).await?;

@@ -9,6 +9,7 @@ mod kv;
 mod message;
 mod org;
 mod outgoing;
+mod plugin_name;
 mod review;
 mod staged_writes;
 mod sync;
@@ -32,6 +33,7 @@ pub use outgoing::{
     HeaderText, OutgoingError, OutgoingMethod, OutgoingRequest, OutgoingResponse, RequestsLeft,
     Secret,
 };
+pub use plugin_name::parse_plugin_name;
 pub use review::{Held, HoldState, PendingBody};
 pub use staged_writes::StagedWrites;
 pub use sync::{Change, ChangeKind, Cursor};

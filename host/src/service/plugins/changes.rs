@@ -16,7 +16,7 @@ use crate::{
         OrgTx, audit, orgs,
         plugins::{self, Config, PluginRow, Terms, VersionRow},
     },
-    domain::{Caller, InvalidField, Phase, PluginId},
+    domain::{Caller, InvalidField, Phase, PluginId, parse_plugin_name},
     plugin::LogPage,
 };
 
@@ -54,7 +54,7 @@ impl Plugins {
         name: &str,
         component: &[u8],
     ) -> Result<(PluginEntry, bool)> {
-        let name = parse_name(name)?;
+        let name = parse_plugin_name(name)?;
         let compiled = self.host.compile(component).await.map_err(refusal)?;
         let config = match self.find(caller, name).await {
             Ok(known) => known.config,
@@ -248,7 +248,7 @@ impl Plugins {
 
     pub(super) async fn lock(&self, caller: &Caller, name: &str) -> Result<(OrgTx, PluginRow)> {
         // What cannot be a name is none; the database would not take every text.
-        let name = parse_name(name).map_err(|_| PLUGIN)?;
+        let name = parse_plugin_name(name).map_err(|_| PLUGIN)?;
         let mut tx = self.db.begin(caller.org.id).await?;
         let plugin = plugins::lock(&mut tx.conn(), name).await?.ok_or(PLUGIN)?;
         Ok((tx, plugin))
@@ -274,16 +274,6 @@ async fn note(tx: &mut OrgTx, caller: &Caller, name: &str, deed: &Deed) -> Resul
     let conn = &mut tx.conn();
     audit::insert(conn, Some(caller.user.id), deed.action, name, &deed.detail).await?;
     Ok(())
-}
-
-/// A name is 1 to 64 characters of `a-z 0-9 -`, starting with a letter.
-fn parse_name(name: &str) -> Result<&str, InvalidField> {
-    let valid = name.len() <= 64
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    valid.then_some(name).ok_or_else(|| {
-        InvalidField::new("name", "must be 1 to 64 characters of a-z 0-9 - and start with a letter")
-    })
 }
 
 fn check_config(config: &Config) -> Result<(), InvalidField> {

@@ -1,0 +1,55 @@
+//! What plugin authors do on their own machine, with the server's own code.
+
+mod building;
+mod new;
+mod push;
+mod template;
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+
+use super::CliError;
+
+/// Write, build and upload plugins. Needs no database and no running server but for `push`.
+#[derive(Subcommand)]
+pub(super) enum PluginCommand {
+    /// Make a folder with a plugin that builds, passes its tests, and is yours to change
+    New(new::NewArgs),
+    /// Build the plugin of a folder to one `.wasm`
+    ///
+    /// Fetches what the language needs: for Rust a compiler for wasm32-unknown-unknown, for
+    /// JavaScript and Python the tool that the plugin's folder names.
+    Build(building::BuildArgs),
+    /// Upload a plugin to a running server, and set, grant and activate what it needs
+    Push(push::PushArgs),
+}
+
+pub(super) async fn run(command: PluginCommand) -> Result<(), CliError> {
+    match command {
+        PluginCommand::New(args) => new::run(&args),
+        PluginCommand::Build(args) => building::run(&args).await,
+        PluginCommand::Push(args) => push::run(args).await,
+    }
+}
+
+/// A `.wasm` as it is, or that of a plugin's folder.
+fn component_of(path: &Path) -> Result<PathBuf, CliError> {
+    if path.is_file() {
+        return Ok(path.to_owned());
+    }
+    let project = building::Project::find(path)?;
+    let component = project.component();
+    if component.is_file() {
+        return Ok(component);
+    }
+    Err(CliError::Usage(format!(
+        "{} is not there yet: run `duologue plugin build {}`",
+        component.display(),
+        path.display(),
+    )))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    std::fs::read(path).map_err(|error| CliError::File(path.to_owned(), error))
+}
