@@ -39,6 +39,7 @@ const ADMIN_READS = [
   'held',
   'flagged',
   'refusals',
+  `refusals/${randomUUID()}`,
   'audit',
   `messages/${randomUUID()}/decision`,
   'plugins',
@@ -62,7 +63,8 @@ describe('An admin who reviews', () => {
     const { alice, bob, admin } = await talking(REJECT);
     const clean = await alice.send(bob, 'clean');
 
-    assertProblem(await alice.post(MESSAGES, draft(bob, { content: 'darn' })), 422, 'rejected');
+    const sent = await alice.post(MESSAGES, draft(bob, { content: 'darn' }));
+    assertProblem(sent, 422, 'rejected');
     assertProblem(await alice.patch(`${MESSAGES}/${clean.id}`, { content: 'darn it' }), 422, 'rejected');
 
     const refusals = await until('both refusals are noted', async () => {
@@ -73,6 +75,8 @@ describe('An admin who reviews', () => {
       refusals.map(({ from, to, messageId }) => ({ from, to, messageId })),
       [clean.id, null].map((messageId) => ({ from: alice.email, to: bob.email, messageId })),
     );
+    assert.equal(refusals[1].id, sent.body.requestId);
+    assert.deepEqual(await bodyOf(admin.get(`/admin/refusals/${sent.body.requestId}`)), refusals[1]);
     for (const refusal of refusals) {
       assert.match(refusal.reason, /^[a-z0-9_.-]{1,64}$/);
       assertTime(refusal.createdAt);

@@ -53,10 +53,11 @@ pub async fn insert_all(conn: &mut OrgConn<'_>, refusals: &[RefusalRow]) -> Resu
     .map(drop)
 }
 
-/// The refusals below a place, newest first.
+/// The refusals below a place, newest first; or the one of that id.
 pub async fn list(
     conn: &mut OrgConn<'_>,
     before: Option<EntryId>,
+    only: Option<EntryId>,
     limit: i64,
 ) -> Result<Vec<RefusalRow>, DbError> {
     let rows = sqlx::query!(
@@ -67,11 +68,14 @@ pub async fn list(
             reason, decision as "decision: Column<Decision>", created_at
         from refusals
         where org_id = $1 and id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+            and id >= coalesce($3::uuid, '00000000-0000-0000-0000-000000000000')
+            and id <= coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
         order by id desc
-        limit $3
+        limit $4
         "#,
         conn.org_id as _,
         before as Option<EntryId>,
+        only as Option<EntryId>,
         limit,
     )
     .fetch_all(&mut *conn.conn)

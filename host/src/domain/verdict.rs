@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attachment, Body, BodyLimits, InvalidField, Metadata, StagedWrites};
+use super::{Attachment, Body, BodyLimits, EntryId, InvalidField, Metadata, StagedWrites};
 
 /// What a plugin wants replaced in a draft. Who writes to whom cannot be said here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +37,8 @@ impl Patch {
 /// A plugin's refusal, as its sender may read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
+    /// Under which it is noted; the sender reads it as `requestId`.
+    pub id: EntryId,
     /// A stable word of the plugin's: 1 to 64 characters of `a-z 0-9 _ . -`.
     pub reason: String,
     /// For the sender's eyes: at most 500 characters.
@@ -51,6 +53,7 @@ impl Rejection {
     /// that is the org's affair.
     pub fn moderation_unavailable() -> Self {
         Self {
+            id: EntryId::new(),
             reason: "moderation_unavailable".to_owned(),
             user_message: Some(
                 "Your message could not be checked just now. Please try again.".to_owned(),
@@ -275,8 +278,7 @@ mod tests {
 
     fn reject() -> Outcome {
         let reason = "no".to_owned();
-        let rejection =
-            Rejection { reason, user_message: None, details: None, retry_after_ms: None };
+        let rejection = Rejection { reason, ..Rejection::moderation_unavailable() };
         Outcome::Reject(rejection)
     }
 

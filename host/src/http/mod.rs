@@ -109,6 +109,7 @@ fn admin_routes() -> Router<Http> {
         .route("/admin/flagged", get(review::flagged))
         .route("/admin/messages/{id}/decision", get(review::decision))
         .route("/admin/refusals", get(review::refusals))
+        .route("/admin/refusals/{id}", get(review::refusal))
         .route("/admin/audit", get(review::audit))
         .route("/admin/plugins/{name}/secrets", get(secrets::list))
         .route("/admin/plugins/{name}/secrets/{secret}", put(secrets::set).delete(secrets::remove))

@@ -15,8 +15,11 @@ use super::{
     messages::{message_id, readable},
     page::{Next, PageResponse},
 };
-use crate::wire::{
-    AuditView, DecideRequest, DecidedView, DecisionView, HeldView, RefusalView, ReviewQuery,
+use crate::{
+    Error,
+    wire::{
+        AuditView, DecideRequest, DecidedView, DecisionView, HeldView, RefusalView, ReviewQuery,
+    },
 };
 
 type Answer<T> = Result<T, ApiError>;
@@ -99,6 +102,17 @@ pub(super) async fn refusals(
         items: page.items.into_iter().map(RefusalView::from).collect(),
         next: page.next.map(|id| Next::behind(path, limit, &id)),
     })
+}
+
+/// `GET /admin/refusals/:requestId`
+pub(super) async fn refusal(
+    State(http): State<Http>,
+    Admin(caller): Admin,
+    id: Result<Path<String>, PathRejection>,
+) -> Answer<Json<RefusalView>> {
+    let id = id.ok().and_then(|Path(text)| text.parse().ok());
+    let id = id.ok_or(ApiError(Error::NotFound("a refusal of that requestId".into())))?;
+    Ok(Json(RefusalView::from(http.services.review.refusal(&caller, id).await?)))
 }
 
 /// `GET /admin/audit`

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{Fault, bindings::types};
 use crate::domain::{
-    Attachment, Body, BodyLimits, InvalidField, OnExpiry, Patch, Phase, Rejection, Severity,
+    Attachment, Body, BodyLimits, EntryId, InvalidField, OnExpiry, Patch, Phase, Rejection,
+    Severity,
 };
 
 /// What a plugin decided about a draft, and what it noted.
@@ -187,6 +188,7 @@ impl TryFrom<types::Rejection> for Rejection {
             return Err(invalid("`code` must be 1 to 64 characters of a-z 0-9 _ . -"));
         }
         Ok(Self {
+            id: EntryId::new(),
             reason: rejection.code,
             user_message: rejection
                 .user_message

@@ -16,7 +16,7 @@ use crate::{
         Db, DbError,
         refusals::{self, RefusalRow},
     },
-    domain::{Caller, Decision, EntryId, MessageId, OrgId, Rejection, UserId},
+    domain::{Caller, Decision, MessageId, OrgId, Rejection, UserId},
 };
 
 /// Whom a refused draft was for, and which message a refused edit was to change.
@@ -63,7 +63,7 @@ impl Refusals {
         decision: Option<Decision>,
     ) {
         let row = RefusalRow {
-            id: EntryId::new(),
+            id: rejection.id,
             sender_id: caller.user.id,
             recipient_id: target.recipient,
             message_id: target.message,

@@ -173,18 +173,31 @@ impl Review {
         limit: i64,
     ) -> Result<Page<Refusal, EntryId>> {
         let mut handle = self.db.org(caller.org.id).await?;
-        let mut rows = refusals::list(&mut handle.conn(), before, limit + 1).await?;
+        let mut rows = refusals::list(&mut handle.conn(), before, None, limit + 1).await?;
         drop(handle);
         let next = cut(&mut rows, limit, |row| row.id);
+        Ok(Page { items: self.with_people(caller, rows).await?, next })
+    }
+
+    /// One of them, by the `requestId` that its sender has read.
+    pub async fn refusal(&self, caller: &Caller, id: EntryId) -> Result<Refusal> {
+        let mut handle = self.db.org(caller.org.id).await?;
+        let rows = refusals::list(&mut handle.conn(), None, Some(id), 1).await?;
+        drop(handle);
+        let found = self.with_people(caller, rows).await?.pop();
+        found.ok_or(Error::NotFound("a refusal of that requestId".into()))
+    }
+
+    async fn with_people(&self, caller: &Caller, rows: Vec<RefusalRow>) -> Result<Vec<Refusal>> {
         let ids: Vec<UserId> =
             rows.iter().flat_map(|row| [row.sender_id, row.recipient_id]).collect();
         let people = self.people.map(caller.org.id, &ids).await?;
-        let items = rows.into_iter().filter_map(|row| {
+        let refusals = rows.into_iter().filter_map(|row| {
             let sender = people.get(&row.sender_id)?.clone();
             let recipient = people.get(&row.recipient_id)?.clone();
             Some(Refusal { row, sender, recipient })
         });
-        Ok(Page { items: items.collect(), next })
+        Ok(refusals.collect())
     }
 
     /// Who did what, newest first.

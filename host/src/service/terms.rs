@@ -11,7 +11,7 @@ use super::sending::Via;
 use crate::{
     Error,
     db::held::Quota,
-    domain::{Caller, Held, Hold, HoldCause, Kind, OnExpiry, Org, Rejection, Step},
+    domain::{Caller, EntryId, Held, Hold, HoldCause, Kind, OnExpiry, Org, Rejection, Step},
     plugin::Door,
 };
 
@@ -100,6 +100,7 @@ pub(super) fn no_room(cause: HoldCause) -> Error {
         ),
     };
     Error::Rejected(Rejection {
+        id: EntryId::new(),
         reason: reason.to_owned(),
         user_message: Some(user_message.to_owned()),
         details: None,

@@ -36,7 +36,11 @@ struct FieldView {
 impl Problem {
     /// The error as the client may see it; what it may not see is logged here, once.
     pub fn new(error: &Error) -> Self {
-        let request_id = Uuid::now_v7();
+        // An admin finds a refusal by it.
+        let request_id = match error {
+            Error::Rejected(rejection) => rejection.id.as_uuid(),
+            _ => Uuid::now_v7(),
+        };
         match error {
             Error::Internal(source) => {
                 tracing::error!(request.id = %request_id, error = source.as_ref(), "request failed");
