@@ -84,6 +84,7 @@ struct Columns<'a> {
     reply_tos: Vec<Option<MessageId>>,
     fates: Vec<i16>,
     decisions: Vec<Option<String>>,
+    previews: Vec<Option<&'a str>>,
 }
 
 impl<'a> Columns<'a> {
@@ -104,6 +105,7 @@ impl<'a> Columns<'a> {
             columns.reply_tos.push(draft.reply_to);
             columns.fates.push(fate.code());
             columns.decisions.push(decision.as_ref().map(json_text));
+            columns.previews.push(draft.body.preview.as_deref());
         }
         columns
     }
@@ -196,11 +198,11 @@ async fn insert_messages(
             from unnest(
                 $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[],
                 $7::bytea[], $8::text[], $9::text[], $10::text[], $11::text[], $12::uuid[],
-                $13::smallint[], $14::text[]
+                $13::smallint[], $14::text[], $15::text[]
             ) with ordinality as draft (
                 org_id, id, thread_id, sender_id, recipient_id, client_id,
                 request_hash, content, content_type, attachments, metadata, reply_to,
-                fate, decision, ord
+                fate, decision, preview, ord
             )
             where client_id is null or not exists (
                 select
@@ -296,12 +298,13 @@ async fn insert_messages(
             insert into messages
                 (org_id, id, thread_id, seq, sender_id, recipient_id, client_id, request_hash,
                  content, content_type, attachments, metadata, reply_to, created_at,
-                 state, shadowed, decision)
+                 state, shadowed, decision, preview)
             select
                 org_id, id, thread_id, seq, sender_id, recipient_id, client_id, request_hash,
                 content, content_type, attachments::jsonb, metadata::jsonb, reply_to,
                 date_trunc('milliseconds', now()),
-                case when fate = 2 then 'held' else 'sent' end, fate = 1, decision::jsonb
+                case when fate = 2 then 'held' else 'sent' end, fate = 1, decision::jsonb,
+                preview
             from placed
         )
         select
@@ -328,6 +331,7 @@ async fn insert_messages(
         &columns.reply_tos as &[Option<MessageId>],
         &columns.fates,
         &columns.decisions as &[Option<String>],
+        &columns.previews as &[Option<&str>],
     )
     .fetch_all(conn)
     .await

@@ -16,6 +16,7 @@ pub(super) struct MessageRow {
     pub(super) client_id: Option<String>,
     pub(super) content: String,
     pub(super) content_type: String,
+    pub(super) preview: Option<String>,
     pub(super) attachments: Column<Vec<Attachment>>,
     pub(super) metadata: Column<Metadata>,
     pub(super) reply_to: Option<MessageId>,
@@ -46,6 +47,7 @@ impl From<MessageRow> for Message {
                     .unwrap_or(ContentType::Namespaced(row.content_type)),
                 attachments: row.attachments.0,
                 metadata: row.metadata.0,
+                preview: row.preview,
             },
             reply_to: row.reply_to,
             seq: row.seq,
@@ -73,7 +75,7 @@ macro_rules! select_visible {
             select
                 id as "id: MessageId", thread_id as "thread_id: ThreadId", seq,
                 sender_id as "sender_id: UserId", recipient_id as "recipient_id: UserId",
-                client_id, content_type,
+                client_id, content_type, preview,
                 attachments as "attachments: Column<Vec<Attachment>>",
                 metadata as "metadata: Column<Metadata>",
                 case when reply_to is not null and exists (
@@ -104,7 +106,7 @@ macro_rules! select_any {
             select
                 id as "id: MessageId", thread_id as "thread_id: ThreadId", seq,
                 sender_id as "sender_id: UserId", recipient_id as "recipient_id: UserId",
-                client_id, content, content_type,
+                client_id, content, content_type, preview,
                 attachments as "attachments: Column<Vec<Attachment>>",
                 metadata as "metadata: Column<Metadata>",
                 reply_to as "reply_to: MessageId",
@@ -249,7 +251,7 @@ pub async fn update_body(
         update messages
         set
             content = $3, attachments = $4, metadata = $5,
-            decision = $6, pending_revision = null,
+            decision = $6, preview = $7, pending_revision = null,
             edited_at = date_trunc('milliseconds', clock_timestamp())
         where org_id = $1 and id = $2
         returning edited_at as "edited_at!"
@@ -260,6 +262,7 @@ pub async fn update_body(
         Column(&body.attachments) as _,
         Column(&body.metadata) as _,
         decision.map(Column) as Option<Column<&Decision>>,
+        body.preview,
     )
     .fetch_one(&mut *conn.conn)
     .await
@@ -274,7 +277,8 @@ pub async fn update_deleted(
         r#"
         update messages
         set
-            content = '', attachments = '[]', metadata = '{}', pending_revision = null,
+            content = '', attachments = '[]', metadata = '{}', preview = null,
+            pending_revision = null,
             deleted_at = date_trunc('milliseconds', clock_timestamp())
         where org_id = $1 and id = $2
         returning deleted_at as "deleted_at!"

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod batch;
 pub mod changes;
+pub mod content_types;
 pub mod due;
 pub mod flags;
 pub mod held;

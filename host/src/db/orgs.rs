@@ -154,6 +154,23 @@ pub async fn revoke_tokens(conn: &mut OrgConn<'_>) -> Result<(), DbError> {
         .map(drop)
 }
 
+/// Lets one at a time, until the transaction ends, decide what concerns all of the org's plugins.
+/// Whoever needs a plugin's row as well takes that one first.
+pub async fn lock(conn: &mut OrgConn<'_>) -> Result<(), DbError> {
+    sqlx::query!(
+        r#"
+        select revision
+        from orgs
+        where org_id = $1
+        for no key update
+        "#,
+        conn.org_id as _,
+    )
+    .fetch_one(&mut *conn.conn)
+    .await
+    .map(drop)
+}
+
 /// Tells every server, once the transaction commits, that the org has changed.
 ///
 /// The notice is a hint and goes only with rare changes, never with a message; the revision

@@ -25,6 +25,8 @@ pub struct PluginRow {
     pub position: i32,
     pub grants: Grants,
     pub on_fault: OnFault,
+    /// The same for content that it is to validate.
+    pub on_content_fault: OnFault,
     pub auto_rollback: bool,
     /// The version that decides.
     pub active_version: Option<Vec<u8>>,
@@ -47,36 +49,8 @@ pub struct VersionRow {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Terms {
     pub on_fault: Option<OnFault>,
+    pub on_content_fault: Option<OnFault>,
     pub auto_rollback: Option<bool>,
-}
-
-// The check constraints of both columns admit nothing else.
-
-fn parse_on_fault(text: &str) -> OnFault {
-    match text {
-        "allow" => OnFault::Allow,
-        "reject" => OnFault::Reject,
-        _ => OnFault::Hold,
-    }
-}
-
-fn parse_phase(text: &str) -> Phase {
-    if text == "guard" { Phase::Guard } else { Phase::Transform }
-}
-
-fn on_fault_text(on_fault: OnFault) -> &'static str {
-    match on_fault {
-        OnFault::Allow => "allow",
-        OnFault::Reject => "reject",
-        OnFault::Hold => "hold",
-    }
-}
-
-fn phase_text(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Transform => "transform",
-        Phase::Guard => "guard",
-    }
 }
 
 /// The columns of a plugin, with what follows the org's condition.
@@ -87,8 +61,9 @@ macro_rules! select_plugins {
             r#"
             select
                 id as "id: PluginId", name, config as "config: Column<Config>", config_revision,
-                phase, position, grants as "grants: Column<Grants>", on_fault, auto_rollback,
-                active_version, previous_version, created_at, updated_at
+                phase, position, grants as "grants: Column<Grants>", on_fault,
+                on_content_fault, auto_rollback, active_version, previous_version,
+                created_at, updated_at
             from plugins
             where org_id = $1 "#
                 + $rest,
@@ -107,6 +82,7 @@ struct RawPlugin {
     position: i32,
     grants: Column<Grants>,
     on_fault: String,
+    on_content_fault: String,
     auto_rollback: bool,
     active_version: Option<Vec<u8>>,
     previous_version: Option<Vec<u8>>,
@@ -121,10 +97,11 @@ impl From<RawPlugin> for PluginRow {
             name: raw.name,
             config: raw.config.0,
             config_revision: raw.config_revision,
-            phase: parse_phase(&raw.phase),
+            phase: Phase::stored(&raw.phase),
             position: raw.position,
             grants: raw.grants.0,
-            on_fault: parse_on_fault(&raw.on_fault),
+            on_fault: OnFault::stored(&raw.on_fault),
+            on_content_fault: OnFault::stored(&raw.on_content_fault),
             auto_rollback: raw.auto_rollback,
             active_version: raw.active_version,
             previous_version: raw.previous_version,
@@ -270,7 +247,7 @@ pub async fn update_order(
         "#,
         conn.org_id as _,
         id as _,
-        phase_text(phase),
+        phase.as_str(),
         position,
     )
     .execute(&mut *conn.conn)
@@ -316,14 +293,16 @@ pub async fn update_active(
             end,
             on_fault = coalesce($4, on_fault),
             auto_rollback = coalesce($5, auto_rollback),
+            on_content_fault = coalesce($6, on_content_fault),
             updated_at = now()
         where org_id = $1 and id = $2
         "#,
         conn.org_id as _,
         id as _,
         version,
-        terms.on_fault.map(on_fault_text),
+        terms.on_fault.map(OnFault::as_str),
         terms.auto_rollback,
+        terms.on_content_fault.map(OnFault::as_str),
     )
     .execute(&mut *conn.conn)
     .await?;

@@ -40,7 +40,8 @@ pub async fn update_sent(
         update messages
         set
             state = 'sent', seq = $3, shadowed = $4,
-            content = $5, attachments = $6, metadata = $7, decision = coalesce($8, decision)
+            content = $5, attachments = $6, metadata = $7, decision = coalesce($8, decision),
+            preview = $9
         where org_id = $1 and id = $2
         "#,
         conn.org_id as _,
@@ -51,6 +52,7 @@ pub async fn update_sent(
         Column(&release.body.attachments) as _,
         Column(&release.body.metadata) as _,
         release.decision.map(Column) as Option<Column<&Decision>>,
+        release.body.preview,
     )
     .execute(&mut *conn.conn)
     .await
@@ -67,7 +69,7 @@ pub async fn update_held(
     sqlx::query!(
         r#"
         update messages
-        set content = $3, attachments = $4, metadata = $5, decision = $6
+        set content = $3, attachments = $4, metadata = $5, decision = $6, preview = $7
         where org_id = $1 and id = $2
         "#,
         conn.org_id as _,
@@ -76,6 +78,7 @@ pub async fn update_held(
         Column(&body.attachments) as _,
         Column(&body.metadata) as _,
         decision.map(Column) as Option<Column<&Decision>>,
+        body.preview,
     )
     .execute(&mut *conn.conn)
     .await

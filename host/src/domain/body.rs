@@ -1,4 +1,4 @@
-use super::{Attachment, Body, ContentType, Metadata, OrgSettings};
+use super::{Attachment, Body, Metadata, OrgSettings};
 
 /// A field of a request that breaks a rule, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +36,8 @@ impl Body {
     /// Keys and values together.
     pub const MAX_METADATA_BYTES: usize = 4 * 1024;
 
-    /// Holds the body to the contract's rules (§3).
+    /// Holds the body to the contract's rules (§3). Whether anybody owns its type, and what that
+    /// type asks of the content, is for the plugins.
     pub fn check(&self, limits: &BodyLimits) -> Result<(), InvalidField> {
         check_content(&self.content, limits)?;
         check_metadata(&self.metadata)?;
@@ -48,13 +49,6 @@ impl Body {
         }
         if self.attachments.is_empty() {
             self.check_without_attachment()?;
-        }
-        if matches!(self.content_type, ContentType::Namespaced(_)) {
-            // No plugin can own a type yet (`validate-content` is not offered).
-            return Err(InvalidField::new(
-                "contentType",
-                format!("{} is owned by no active plugin of this org", self.content_type.as_str()),
-            ));
         }
         Ok(())
     }
@@ -165,6 +159,7 @@ fn is_media_type(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ContentType;
 
     const LIMITS: BodyLimits = BodyLimits { max_content_bytes: 16, http_attachments: false };
 
@@ -174,6 +169,7 @@ mod tests {
             content_type: ContentType::Text,
             attachments: Vec::new(),
             metadata: Metadata::new(),
+            preview: None,
         }
     }
 

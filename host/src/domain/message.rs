@@ -113,6 +113,9 @@ pub struct Body {
     pub content_type: ContentType,
     pub attachments: Vec<Attachment>,
     pub metadata: Metadata,
+    /// What lists show in the place of `content`: at most 200 characters, as the plugin that
+    /// owns the content type has it.
+    pub preview: Option<String>,
 }
 
 /// A message that has been checked but not stored.

@@ -40,5 +40,5 @@ pub use sync::{Change, ChangeKind, Cursor};
 pub use user::{Caller, Email, InvalidEmail, Kind, User, UserProfile};
 pub use verdict::{
     Decision, Hold, HoldCause, Judgement, Label, OnExpiry, OnFault, Outcome, Patch, Phase,
-    Rejection, Severity, Step,
+    Rejection, Severity, Step, Violation,
 };

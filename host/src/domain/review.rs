@@ -50,6 +50,8 @@ pub struct PendingBody {
     pub content: String,
     pub attachments: Vec<Attachment>,
     pub metadata: Metadata,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<String>,
 }
 
 impl PendingBody {
@@ -58,6 +60,7 @@ impl PendingBody {
             content: body.content.clone(),
             attachments: body.attachments.clone(),
             metadata: body.metadata.clone(),
+            preview: body.preview.clone(),
         }
     }
 
@@ -68,6 +71,7 @@ impl PendingBody {
             content_type: standing.content_type.clone(),
             attachments: self.attachments,
             metadata: self.metadata,
+            preview: self.preview,
         }
     }
 }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{Attachment, Body, BodyLimits, EntryId, InvalidField, Metadata, StagedWrites};
 
@@ -28,6 +29,8 @@ impl Patch {
             content_type: body.content_type.clone(),
             attachments: self.attachments.unwrap_or_else(|| body.attachments.clone()),
             metadata,
+            // Whoever owns the type is asked again.
+            preview: None,
         };
         patched.check(limits)?;
         Ok(patched)
@@ -43,7 +46,7 @@ pub struct Rejection {
     pub reason: String,
     /// For the sender's eyes: at most 500 characters.
     pub user_message: Option<String>,
-    /// A JSON object of at most 4 KiB.
+    /// A JSON object; a plugin's is at most 4 KiB.
     pub details: Option<serde_json::Value>,
     pub retry_after_ms: Option<u32>,
 }
@@ -61,6 +64,42 @@ impl Rejection {
             details: None,
             retry_after_ms: Some(5000),
         }
+    }
+
+    /// Where plugins could not say whether a content is what its type asks for.
+    pub fn content_unchecked() -> Self {
+        Self { reason: "content_unchecked".to_owned(), ..Self::moderation_unavailable() }
+    }
+
+    /// Where a content is not what its type asks for.
+    pub fn invalid_content(violations: &[Violation]) -> Self {
+        Self {
+            reason: "invalid_content".to_owned(),
+            user_message: None,
+            details: Some(json!({ "violations": violations })),
+            retry_after_ms: None,
+        }
+    }
+}
+
+/// One thing that is wrong with a content; its sender reads it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// A JSON Pointer into the content; empty for the whole.
+    pub path: String,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+impl Violation {
+    /// Of each of both texts.
+    pub const MAX_CHARS: usize = 200;
+    /// The most that are told at a time.
+    pub const MOST: usize = 16;
+
+    /// Of the whole content.
+    pub fn of_all(message: impl Into<String>) -> Self {
+        Self { path: String::new(), message: message.into() }
     }
 }
 
@@ -217,7 +256,11 @@ pub struct Step {
     pub version: String,
     /// Counts the changes of its configuration.
     pub config_revision: i64,
-    /// `pass`, `modify`, `reject`, `hold`, `shadow`, or `fault`.
+    /// At which hook; steps from before there were several have none.
+    #[serde(default = "before_send")]
+    pub hook: String,
+    /// `pass`, `modify`, `reject`, `hold` or `shadow`; of a content `valid`, `normalised` or
+    /// `invalid`; or `fault`.
     pub verdict: String,
     /// Which fault, where it gave no answer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -234,6 +277,10 @@ pub struct Step {
     pub memory_bytes: u64,
 }
 
+fn before_send() -> String {
+    "before-send".to_owned()
+}
+
 /// What a message meets where a plugin gives no usable answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -247,6 +294,25 @@ pub enum OnFault {
     Hold,
 }
 
+impl OnFault {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Reject => "reject",
+            Self::Hold => "hold",
+        }
+    }
+
+    /// From a row: the columns' check constraints admit nothing else.
+    pub(crate) fn stored(text: &str) -> Self {
+        match text {
+            "allow" => Self::Allow,
+            "reject" => Self::Reject,
+            _ => Self::Hold,
+        }
+    }
+}
+
 /// When a plugin is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -256,6 +322,20 @@ pub enum Phase {
     Transform,
     /// Last: it sees the final draft, and changes nothing.
     Guard,
+}
+
+impl Phase {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Transform => "transform",
+            Self::Guard => "guard",
+        }
+    }
+
+    /// From a row: the column's check constraint admits nothing else.
+    pub(crate) fn stored(text: &str) -> Self {
+        if text == "guard" { Self::Guard } else { Self::Transform }
+    }
 }
 
 #[cfg(test)]

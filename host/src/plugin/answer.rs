@@ -207,14 +207,14 @@ fn is_code(text: &str) -> bool {
 
 /// Cut rather than refused: a plugin that says too much has still decided.
 /// The database has no place for U+0000, and a row that it refuses takes others with it.
-fn parse_text(field: &str, text: String, most_chars: usize) -> Result<String, Fault> {
+pub(super) fn parse_text(field: &str, text: String, most_chars: usize) -> Result<String, Fault> {
     if text.contains('\0') {
         return Err(invalid(&format!("`{field}` must not contain U+0000")));
     }
     Ok(cut(text, most_chars))
 }
 
-fn cut(mut text: String, most_chars: usize) -> String {
+pub(super) fn cut(mut text: String, most_chars: usize) -> String {
     if let Some((end, _)) = text.char_indices().nth(most_chars) {
         text.truncate(end);
     }
@@ -280,6 +280,7 @@ mod tests {
             content_type: crate::domain::ContentType::Text,
             attachments: Vec::new(),
             metadata: crate::domain::Metadata::new(),
+            preview: None,
         };
         let parse = |given| {
             let rules = Rules { body: &body, limits: &limits, phase: Phase::Transform };

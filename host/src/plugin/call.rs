@@ -18,10 +18,11 @@ use wasmtime::Store;
 use super::{
     BeforeSend, Door, Fault, PluginHost,
     answer::{Decision, Rules},
-    bindings::{log, types, unix_ms},
+    bindings::{log, types, unix_ms, validate_content},
     compile::Compiled,
     imports::{Served, Serving},
     store::{Callee, Guest, store},
+    validation::{ContentRules, Validity},
 };
 use crate::domain::{Body, Phase, StagedWrites};
 
@@ -112,6 +113,62 @@ impl Turn<'_> {
         entered.end(outcome.and_then(|answer| Decision::parse(answer, rules)))
     }
 
+    /// Asks whether a body is valid content of its type.
+    pub(super) async fn validate(
+        &self,
+        compiled: &Compiled,
+        callee: Arc<Callee>,
+        question: Question<'_>,
+        rules: ContentRules<'_>,
+    ) -> Called<Validity> {
+        let Some(hook) = &compiled.exports.validate_content else {
+            return Called::never(Fault::Unloadable, Duration::ZERO);
+        };
+        let mut entered =
+            match self.enter(callee, question.ask.now, question.patience, question.serving).await {
+                Ok(entered) => entered,
+                Err(never) => return never,
+            };
+        let context = context(&question, entered.budget);
+        let body = question.body.into();
+        let store = &mut entered.store;
+        let call = async {
+            let instance = compiled.instances.instantiate_async(&mut *store).await?;
+            let guest = hook.load(&mut *store, &instance)?;
+            let answer = guest.call_validate(&mut *store, &context, &body).await?;
+            if let Err(types::Failure::Declined(reason)) = &answer {
+                log::Host::write(store.data_mut(), log::Level::Warn, reason.clone());
+            }
+            Ok(answer)
+        };
+        let answer = within(entered.budget, call).await;
+        entered.end(answer.and_then(|answer| match answer {
+            Ok(validity) => Validity::parse(validity, rules),
+            Err(types::Failure::Declined(_)) => Err(Fault::Declined),
+        }))
+    }
+
+    /// Asks a version which content types it judges; `None`: it does not take part there.
+    pub(super) async fn content_types(
+        &self,
+        compiled: &Compiled,
+        callee: Arc<Callee>,
+    ) -> Option<Called<Vec<validate_content::ContentType>>> {
+        let hook = compiled.exports.validate_content.as_ref()?;
+        let (now, patience) = (OffsetDateTime::now_utc(), self.host.0.limits.call_timeout);
+        let mut entered = match self.enter(callee, now, patience, None).await {
+            Ok(entered) => entered,
+            Err(never) => return Some(never),
+        };
+        let store = &mut entered.store;
+        let call = async {
+            let instance = compiled.instances.instantiate_async(&mut *store).await?;
+            hook.load(&mut *store, &instance)?.call_content_types(&mut *store).await
+        };
+        let said = within(entered.budget, call).await;
+        Some(entered.end(said))
+    }
+
     /// Lets a version check its configuration; `None`: it has nothing to say.
     pub(super) async fn check(
         &self,
@@ -171,7 +228,7 @@ impl Turn<'_> {
         entered.map_err(|_| Fault::Busy)?.map_err(|_| Fault::Busy)
     }
 
-    fn left(&self) -> Duration {
+    pub(super) fn left(&self) -> Duration {
         self.ends.saturating_duration_since(Instant::now())
     }
 }

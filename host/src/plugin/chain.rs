@@ -1,47 +1,138 @@
 //! What the plugins of an org together make of a draft.
 
-use std::{mem, ops::ControlFlow};
+use std::{mem, ops::ControlFlow, sync::Arc};
 
 use super::{
-    Fault,
+    BeforeSend, Fault, Limits,
     answer::{Decision, Verdict},
-    call::Called,
-    hooks::Installed,
+    call::{Called, Question, Turn},
+    catalog::Hook,
+    hooks::{Installed, OrgPlugins},
+    imports::{Reach, Serving},
+    services::{Asker, HostServices},
+    validation::{Validation, judge_modification},
 };
 use crate::domain::{
     Body, Hold, HoldCause, Judgement, Label, OnExpiry, OnFault, Outcome, Rejection, Step,
 };
 
+/// The plugins of an org, about to be asked about one draft.
+pub(super) struct Chain<'a> {
+    pub(super) plugins: &'a OrgPlugins,
+    pub(super) turn: Turn<'a>,
+    pub(super) services: Option<&'a Arc<dyn HostServices>>,
+    pub(super) ask: &'a BeforeSend<'a>,
+    pub(super) messages_24h: u32,
+}
+
+impl Chain<'_> {
+    /// First those who judge the content's type, then each transform, which sees what the one
+    /// before it left, then guards. A rejection ends the round; of all else the strictest counts.
+    pub(super) async fn judge(&self) -> Judgement {
+        let mut round = Round(Judgement::unasked(self.ask.body.clone()));
+        if let Some(validation) = self.validate(self.ask.body).await
+            && round.take_validation(validation).is_break()
+        {
+            return round.0;
+        }
+        for plugin in self.plugins.at(Hook::BeforeSend) {
+            // Boxed, so that messages which no plugin judges do not carry it along.
+            let (called, again) = Box::pin(self.before_send(plugin, &round.0.body)).await;
+            plugin.count(Hook::BeforeSend, &called, |decision| decision.verdict.as_str());
+            if round.take_both(plugin, called, again).is_break() {
+                break;
+            }
+        }
+        round.0
+    }
+
+    /// Asks one plugin, and those who judge the content's type about what it modified: what is
+    /// invalid then is its fault.
+    async fn before_send(
+        &self,
+        plugin: &Installed,
+        body: &Body,
+    ) -> (Called<Decision>, Option<Validation>) {
+        let question = self.question(plugin, body, Reach::Deciding);
+        let mut again = None;
+        let asking = plugin.ask(Hook::BeforeSend, self.ask.caller.user.id, async |compiled| {
+            let callee = Arc::clone(&plugin.callee);
+            let mut called = self.turn.before_send(compiled, callee, question).await;
+            if let Ok(Decision { verdict: Verdict::Modify(body), .. }) = &called.outcome {
+                again = self.validate(body).await;
+            }
+            if let Some(validation) = &again {
+                judge_modification(&mut called, validation);
+            }
+            called
+        });
+        let called = asking.await;
+        (called, again)
+    }
+
+    pub(super) fn question<'a>(
+        &'a self,
+        plugin: &'a Installed,
+        body: &'a Body,
+        reach: Reach,
+    ) -> Question<'a> {
+        let serving = self.services.map(|services| Serving {
+            services,
+            org: &self.ask.caller.org,
+            plugin: plugin.id,
+            asker: Some(Asker { caller: self.ask.caller.user.id, peer: self.ask.to.id }),
+            granted: &plugin.granted_hosts,
+            reach,
+        });
+        Question {
+            ask: self.ask,
+            messages_24h: self.messages_24h,
+            body,
+            phase: plugin.phase,
+            patience: plugin.patience(self.limits()),
+            serving,
+        }
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.turn.host.0.limits
+    }
+}
+
 /// A draft on its way through the plugins.
-pub(super) struct Round(Judgement);
+struct Round(Judgement);
 
 impl Round {
-    pub(super) fn new(body: Body) -> Self {
-        Self(Judgement::unasked(body))
+    /// Adds what one plugin made of it, and what was made of its modification.
+    fn take_both(
+        &mut self,
+        plugin: &Installed,
+        called: Called<Decision>,
+        again: Option<Validation>,
+    ) -> ControlFlow<()> {
+        match again {
+            // Nothing of it is kept but the record, which ends with the plugin that is to blame.
+            Some(refused) if refused.is_invalid => {
+                self.0.steps.extend(refused.steps);
+                self.take(plugin, called)
+            }
+            Some(validation) => {
+                self.take(plugin, called)?;
+                self.take_validation(validation)
+            }
+            None => self.take(plugin, called),
+        }
     }
 
-    /// As the plugins so far have left it.
-    pub(super) fn body(&self) -> &Body {
-        &self.0.body
-    }
-
-    pub(super) fn into_judgement(self) -> Judgement {
-        self.0
+    fn take_validation(&mut self, validation: Validation) -> ControlFlow<()> {
+        self.0.body = validation.body;
+        self.0.steps.extend(validation.steps);
+        self.tighten(validation.outcome)
     }
 
     /// Adds what one plugin made of it. A break: nobody else is to be asked.
-    pub(super) fn take(&mut self, plugin: &Installed, called: Called<Decision>) -> ControlFlow<()> {
-        let mut step = Step {
-            plugin: plugin.callee.name.clone(),
-            version: plugin.callee.version.clone(),
-            config_revision: plugin.config_revision,
-            verdict: "fault".to_owned(),
-            fault: None,
-            explanation: None,
-            changed: Vec::new(),
-            micros: u64::try_from(called.took.as_micros()).unwrap_or(u64::MAX),
-            memory_bytes: called.memory_bytes,
-        };
+    fn take(&mut self, plugin: &Installed, called: Called<Decision>) -> ControlFlow<()> {
+        let mut step = step(plugin, Hook::BeforeSend, &called);
         let outcome = match called.outcome {
             Ok(decision) => {
                 decision.verdict.as_str().clone_into(&mut step.verdict);
@@ -52,11 +143,18 @@ impl Round {
                 self.decide(plugin, decision.verdict, &mut step)
             }
             Err(fault) => {
-                step.fault = Some(fault.as_str().to_owned());
-                without_answer(plugin, &fault)
+                let policy = Unanswered {
+                    on_fault: plugin.on_fault,
+                    rejection: Rejection::moderation_unavailable(),
+                };
+                without_answer(plugin, policy, &fault)
             }
         };
         self.0.steps.push(step);
+        self.tighten(outcome)
+    }
+
+    fn tighten(&mut self, outcome: Outcome) -> ControlFlow<()> {
         let before = mem::replace(&mut self.0.outcome, Outcome::Send);
         self.0.outcome = before.tighten(outcome);
         match self.0.outcome {
@@ -105,11 +203,34 @@ fn changed(before: &Body, after: &Body) -> Vec<String> {
     fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field.to_owned()).collect()
 }
 
+/// The record of a call; what a plugin answered is yet to be added.
+pub(super) fn step<T>(plugin: &Installed, hook: Hook, called: &Called<T>) -> Step {
+    Step {
+        plugin: plugin.callee.name.clone(),
+        version: plugin.callee.version.clone(),
+        config_revision: plugin.config_revision,
+        hook: hook.as_str().to_owned(),
+        verdict: "fault".to_owned(),
+        fault: called.outcome.as_ref().err().map(|fault| fault.as_str().to_owned()),
+        explanation: None,
+        changed: Vec::new(),
+        micros: u64::try_from(called.took.as_micros()).unwrap_or(u64::MAX),
+        memory_bytes: called.memory_bytes,
+    }
+}
+
+/// What a message meets where a plugin says nothing about it at a hook.
+pub(super) struct Unanswered {
+    pub(super) on_fault: OnFault,
+    /// For its sender, where it is refused.
+    pub(super) rejection: Rejection,
+}
+
 /// What the org has chosen for a message about which its plugin says nothing.
-fn without_answer(plugin: &Installed, fault: &Fault) -> Outcome {
-    match plugin.on_fault {
+pub(super) fn without_answer(plugin: &Installed, policy: Unanswered, fault: &Fault) -> Outcome {
+    match policy.on_fault {
         OnFault::Allow => Outcome::Send,
-        OnFault::Reject => Outcome::Reject(Rejection::moderation_unavailable()),
+        OnFault::Reject => Outcome::Reject(policy.rejection),
         OnFault::Hold => Outcome::Hold(Hold {
             reason: format!("no answer: {}", fault.as_str()),
             ..hold(plugin, HoldCause::Fault)

@@ -12,20 +12,20 @@ use tokio::sync::Semaphore;
 use super::{
     Fault, Limits, PluginHost,
     breaker::{Breaker, BreakerState},
-    call::{Called, Question, Turn},
+    call::{Called, Turn},
     catalog::Hook,
-    chain::Round,
+    chain::Chain,
     compile::Compiled,
+    content::ContentTypes,
     fault::FaultLog,
-    imports::{Reach, Serving},
     lines::{GuestLog, LogPage},
     meter::{Counters, Meter},
-    services::{Asker, HostServices},
+    services::HostServices,
     store::Callee,
 };
 use crate::domain::{
-    Body, BodyLimits, Caller, HostPattern, Judgement, MessageId, OnFault, OrgId, Phase, PluginId,
-    User, UserId,
+    Body, BodyLimits, Caller, ContentType, HostPattern, Judgement, MessageId, OnFault, OrgId,
+    Phase, PluginId, User, UserId,
 };
 
 /// A plugin as an org has it, and the terms on which it takes part.
@@ -45,6 +45,10 @@ pub struct Installation {
     pub config_revision: i64,
     pub phase: Phase,
     pub on_fault: OnFault,
+    /// The same for content that it is to validate.
+    pub on_content_fault: OnFault,
+    /// Those that it validates.
+    pub content_types: ContentTypes,
     /// Where its guests may send requests.
     pub granted_hosts: Vec<HostPattern>,
 }
@@ -83,20 +87,22 @@ pub struct Hooks {
 
 /// Cheap to clone: a call keeps the one it began with.
 #[derive(Clone)]
-struct OrgPlugins {
+pub(super) struct OrgPlugins {
     installed: Arc<[Installed]>,
     /// Outlives a replacement, so that calls in flight go on to count.
-    share: Arc<Semaphore>,
+    pub(super) share: Arc<Semaphore>,
 }
 
 pub(super) struct Installed {
-    id: PluginId,
+    pub(super) id: PluginId,
     compiled: Option<Arc<Compiled>>,
     pub(super) callee: Arc<Callee>,
     pub(super) config_revision: i64,
-    phase: Phase,
+    pub(super) phase: Phase,
     pub(super) on_fault: OnFault,
-    granted_hosts: Arc<[HostPattern]>,
+    pub(super) on_content_fault: OnFault,
+    pub(super) content_types: ContentTypes,
+    pub(super) granted_hosts: Arc<[HostPattern]>,
     /// It imports `http` and was granted hosts.
     uses_http: bool,
     posts: Vec<Post>,
@@ -117,6 +123,16 @@ pub struct Live {
     #[serde(flatten)]
     pub counters: Counters,
     pub breaker: BreakerState,
+}
+
+/// No active plugin of the org owns the content type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unowned;
+
+impl Unowned {
+    fn unless_built_in(content_type: &ContentType) -> Result<(), Self> {
+        if matches!(content_type, ContentType::Namespaced(_)) { Err(Self) } else { Ok(()) }
+    }
 }
 
 impl Hooks {
@@ -156,49 +172,36 @@ impl Hooks {
         self.orgs.get(&org).is_some_and(|plugins| plugins.at(hook).next().is_some())
     }
 
-    /// Asks each plugin in order: transforms, each of which sees what the one before it left, then
-    /// guards. A rejection ends the round; of all else the strictest counts.
+    /// Asks an org's plugins about a message, whatever its type: those who judge its content's
+    /// type, then all that take part in `before-send`.
     ///
     /// `messages_24h`: new messages of the caller's in the last 24 hours, this one not among them.
-    pub async fn before_send(&self, ask: &BeforeSend<'_>, messages_24h: u32) -> Judgement {
+    pub async fn judge(
+        &self,
+        ask: &BeforeSend<'_>,
+        messages_24h: u32,
+    ) -> Result<Judgement, Unowned> {
         let Some(plugins) = self.plugins_of(ask.caller.org.id) else {
-            return Judgement::unasked(ask.body.clone());
+            return Unowned::unless_built_in(&ask.body.content_type)
+                .map(|()| Judgement::unasked(ask.body.clone()));
         };
-        let turn = Turn {
-            host: &self.host,
-            share: &plugins.share,
-            ends: Instant::now() + plugins.patience(&self.host.0.limits),
-        };
-        let mut round = Round::new(ask.body.clone());
-        let asker = Asker { caller: ask.caller.user.id, peer: ask.to.id };
-        for plugin in plugins.at(Hook::BeforeSend) {
-            let serving = self.services.as_ref().map(|services| Serving {
-                services,
-                org: &ask.caller.org,
-                plugin: plugin.id,
-                asker: Some(asker),
-                granted: &plugin.granted_hosts,
-                reach: Reach::Deciding,
-            });
-            let question = Question {
-                ask,
-                messages_24h,
-                body: round.body(),
-                phase: plugin.phase,
-                patience: plugin.patience(&self.host.0.limits),
-                serving,
-            };
-            // Boxed, so that messages which no plugin judges do not carry it along.
-            let asking = plugin.ask(Hook::BeforeSend, asker.caller, async |compiled| {
-                turn.before_send(compiled, Arc::clone(&plugin.callee), question).await
-            });
-            let called = Box::pin(asking).await;
-            plugin.count(Hook::BeforeSend, &called, |decision| decision.verdict.as_str());
-            if round.take(plugin, called).is_break() {
-                break;
-            }
+        // Of those who are asked: an owner that goes meanwhile is asked still.
+        if !plugins.own(&ask.body.content_type) {
+            Unowned::unless_built_in(&ask.body.content_type)?;
         }
-        round.into_judgement()
+        let limits = &self.host.0.limits;
+        let chain = Chain {
+            plugins: &plugins,
+            turn: Turn {
+                host: &self.host,
+                share: &plugins.share,
+                ends: Instant::now() + plugins.patience(limits),
+            },
+            services: self.services.as_ref(),
+            ask,
+            messages_24h,
+        };
+        Ok(chain.judge().await)
     }
 
     /// How a plugin fares at each hook; empty where no version of it decides.
@@ -245,8 +248,15 @@ impl Hooks {
 
 impl OrgPlugins {
     /// Those that take part there, in the order in which they are asked.
-    fn at(&self, hook: Hook) -> impl Iterator<Item = &Installed> {
+    pub(super) fn at(&self, hook: Hook) -> impl Iterator<Item = &Installed> {
         self.installed.iter().filter(move |plugin| plugin.post(hook).is_some())
+    }
+
+    /// Whether one of them owns a type.
+    fn own(&self, content_type: &ContentType) -> bool {
+        let rules = |plugin: &Installed| plugin.content_types.find(content_type).is_some();
+        matches!(content_type, ContentType::Namespaced(_))
+            && self.at(Hook::ValidateContent).any(rules)
     }
 
     /// How long all of them together may take over one message.
@@ -299,6 +309,8 @@ impl Installed {
             config_revision: plugin.config_revision,
             phase: plugin.phase,
             on_fault: plugin.on_fault,
+            on_content_fault: plugin.on_content_fault,
+            content_types: plugin.content_types,
         }
     }
 
@@ -308,13 +320,13 @@ impl Installed {
     }
 
     /// How long one call may take.
-    fn patience(&self, limits: &Limits) -> Duration {
+    pub(super) fn patience(&self, limits: &Limits) -> Duration {
         if self.uses_http { limits.http_call_timeout } else { limits.call_timeout }
     }
 
     /// Calls a guest, unless it is being spared. `subject` is whose doing the call is: faults count
     /// by them.
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         hook: Hook,
         subject: UserId,
@@ -335,7 +347,12 @@ impl Installed {
     }
 
     /// Adds a call to what its admins read; `word` names its outcome.
-    fn count<T>(&self, hook: Hook, called: &Called<T>, word: impl Fn(&T) -> &'static str) {
+    pub(super) fn count<T>(
+        &self,
+        hook: Hook,
+        called: &Called<T>,
+        word: impl Fn(&T) -> &'static str,
+    ) {
         let Some(post) = self.post(hook) else { return };
         let outcome = called.outcome.as_ref().map(word).map_err(Fault::as_str);
         post.meter.count(outcome, called.took, called.memory_bytes);

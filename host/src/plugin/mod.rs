@@ -3,7 +3,7 @@
 //! what is installed.
 //!
 //! A hook is an interface in `wit/`. To offer another one: add its interface to the world
-//! `plugin`, an entry in [`Hook`], and a method of [`Hooks`] beside `before_send`.
+//! `plugin`, an entry in [`Hook`], and a method of [`Hooks`] beside `judge`.
 
 mod answer;
 mod bindings;
@@ -14,6 +14,7 @@ mod chain;
 mod check;
 mod child;
 mod compile;
+mod content;
 mod engine;
 mod fault;
 mod hooks;
@@ -25,18 +26,21 @@ mod native;
 mod printed;
 mod rehearsal;
 mod runtime;
+mod schema;
 mod services;
 mod store;
+mod validation;
 
 pub use breaker::BreakerState;
 pub use catalog::{Hook, capabilities};
 pub use child::compile_child;
 pub use compile::{CompileError, Compiled, Report};
+pub use content::{ContentTypes, DeclaredType};
 pub use engine::{PluginHost, StartError};
 pub use fault::Fault;
-pub use hooks::{BeforeSend, Door, Hooks, Installation, Live};
+pub use hooks::{BeforeSend, Door, Hooks, Installation, Live, Unowned};
 pub use limits::{BreakerLimits, Limits};
 pub use lines::{GuestLine, LogPage};
 pub use meter::Counters;
-pub use rehearsal::{CheckError, DryRun};
+pub use rehearsal::{CheckError, DeclareError, DryRun};
 pub use services::{Asker, Earlier, HostServices, Unserved};

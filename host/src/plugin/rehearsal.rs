@@ -9,9 +9,12 @@ use tokio::sync::Semaphore;
 
 use super::{
     BeforeSend, Compiled, Door, Fault, Hooks, Limits,
-    call::{Question, Turn},
+    call::{Called, Question, Turn},
+    catalog::Hook,
+    content::DeclaredType,
     lines::GuestLog,
     store::Callee,
+    validation::{ContentRules, Validity},
 };
 use crate::domain::{Body, BodyLimits, Caller, ContentType, Metadata, Phase};
 
@@ -20,12 +23,35 @@ use crate::domain::{Body, BodyLimits, Caller, ContentType, Metadata, Phase};
 #[serde(rename_all = "camelCase")]
 pub struct DryRun {
     pub hook: &'static str,
-    /// A verdict, or `fault`.
+    /// A verdict, what it makes of a content, or `fault`.
     pub verdict: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<&'static str>,
     pub micros: u64,
     pub memory_bytes: u64,
+}
+
+impl DryRun {
+    fn new<T>(hook: Hook, called: &Called<T>, word: impl Fn(&T) -> &'static str) -> Self {
+        let outcome = called.outcome.as_ref();
+        Self {
+            hook: hook.as_str(),
+            verdict: outcome.map_or("fault", word),
+            fault: outcome.err().map(Fault::as_str),
+            micros: u64::try_from(called.took.as_micros()).unwrap_or(u64::MAX),
+            memory_bytes: called.memory_bytes,
+        }
+    }
+}
+
+/// Why it is not known which content types a version judges.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeclareError {
+    /// The version is to blame.
+    #[error("asked for its content types, {0}")]
+    Refused(String),
+    #[error("too many calls were running")]
+    Busy,
 }
 
 /// Why a version does not take its configuration.
@@ -40,24 +66,47 @@ pub enum CheckError {
 const MAX_REFUSAL_CHARS: usize = 500;
 
 impl Hooks {
-    /// Asks each hook of a version about a short text from the admin to themselves, within the
-    /// limits of a real call. Nothing of the org is shown to it but its configuration.
+    /// The content types that a version judges; `None`: it does not take part there. Nothing is
+    /// shown to it, so that the answer belongs to the version alone.
+    pub async fn content_types(
+        &self,
+        compiled: &Compiled,
+        admin: &Caller,
+    ) -> Result<Option<Vec<DeclaredType>>, DeclareError> {
+        let share = Semaphore::new(1);
+        let turn = self.turn(&share);
+        let guest = self.callee(compiled, admin, BTreeMap::new());
+        let Some(called) = Box::pin(turn.content_types(compiled, guest)).await else {
+            return Ok(None);
+        };
+        let said = called.outcome.map_err(|fault| match fault {
+            Fault::Busy => DeclareError::Busy,
+            fault => DeclareError::Refused(format!("there was no answer ({fault})")),
+        })?;
+        // Reading schemas may take a moment.
+        let read = tokio::task::spawn_blocking(|| DeclaredType::parse_all(said)).await;
+        let read = read.unwrap_or_else(|_| Err("its schemas cannot be read".to_owned()));
+        read.map(Some).map_err(DeclareError::Refused)
+    }
+
+    /// Asks a version about a short text from the admin to themselves, within the limits of a
+    /// real call: by `validate-content` where it tightens `text`, and by `before-send`. What
+    /// would be right for a type of its own, the server does not know. Nothing of the org is
+    /// shown to it but its configuration.
     pub async fn dry_run(
         &self,
         compiled: &Compiled,
         admin: &Caller,
         config: BTreeMap<String, String>,
+        content_types: &[DeclaredType],
     ) -> Vec<DryRun> {
-        if compiled.exports.before_send.is_none() {
-            return Vec::new();
-        }
         let share = Semaphore::new(1);
-        let turn = self.turn(&share);
         let body = Body {
             content: "Hello".to_owned(),
             content_type: ContentType::Text,
             attachments: Vec::new(),
             metadata: Metadata::new(),
+            preview: None,
         };
         let ask = BeforeSend {
             caller: admin,
@@ -79,15 +128,20 @@ impl Hooks {
             serving: None,
         };
         let guest = self.callee(compiled, admin, config);
-        let called = Box::pin(turn.before_send(compiled, guest, question)).await;
-        let outcome = called.outcome.as_ref();
-        vec![DryRun {
-            hook: "before-send",
-            verdict: outcome.map_or("fault", |decision| decision.verdict.as_str()),
-            fault: outcome.err().map(Fault::as_str),
-            micros: u64::try_from(called.took.as_micros()).unwrap_or(u64::MAX),
-            memory_bytes: called.memory_bytes,
-        }]
+        let mut runs = Vec::new();
+        if content_types.iter().any(|declared| declared.name == body.content_type.as_str()) {
+            let rules = ContentRules { body: &body, limits: ask.limits, owns: false };
+            let turn = self.turn(&share);
+            let called = turn.validate(compiled, Arc::clone(&guest), question, rules);
+            let called = Box::pin(called).await;
+            runs.push(DryRun::new(Hook::ValidateContent, &called, Validity::as_str));
+        }
+        if compiled.exports.before_send.is_some() {
+            let turn = self.turn(&share);
+            let called = Box::pin(turn.before_send(compiled, guest, question)).await;
+            runs.push(DryRun::new(Hook::BeforeSend, &called, |said| said.verdict.as_str()));
+        }
+        runs
     }
 
     /// Lets a version say whether it can work with a configuration.

@@ -112,18 +112,17 @@ impl DueHolds {
         let held = held::lock_pending(&mut handle.conn(), id).await?;
         drop(handle);
         let Some(held) = held.filter(|held| held.revision == revision) else { return Ok(true) };
-        let judgement = self.judge(org, &letter, &held).await?;
-        let is_silent = match &judgement.outcome {
-            Outcome::Hold(again) => again.cause == HoldCause::Fault,
-            Outcome::Reject(_) => judgement.is_fault(),
-            Outcome::Send | Outcome::Shadow => false,
+        let judgement = match self.judge(org, &letter, &held).await {
+            Ok(judgement) if !is_silent(&judgement) => judgement,
+            // Invalid: no active plugin owns its content type now, so nobody can say.
+            Ok(_) | Err(Error::Invalid(_)) => {
+                let mut handle = self.db.org(org.id).await?;
+                let pause = self.pause(held.attempts);
+                due::put_off(&mut handle.conn(), id, revision, pause).await?;
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
         };
-        if is_silent {
-            let mut handle = self.db.org(org.id).await?;
-            let pause = self.pause(held.attempts);
-            due::put_off(&mut handle.conn(), id, revision, pause).await?;
-            return Ok(false);
-        }
         Box::pin(self.act_on(org, &letter, &held, judgement)).await?;
         Ok(true)
     }
@@ -144,7 +143,7 @@ impl DueHolds {
         let body = held.body.clone().map(|pending| pending.over(standing));
         let limits = BodyLimits::from(&org.settings);
         self.plugins
-            .before_send(&BeforeSend {
+            .judge(&BeforeSend {
                 caller: &caller,
                 to: &letter.recipient,
                 body: body.as_ref().unwrap_or(standing),
@@ -199,5 +198,14 @@ impl DueHolds {
     fn pause(&self, attempts: i32) -> Duration {
         let doublings = u32::try_from(attempts).unwrap_or(0).min(16);
         (self.settings.ask_again * (1 << doublings)).min(self.settings.ask_again_most)
+    }
+}
+
+/// Whether plugins gave no answer once more.
+fn is_silent(judgement: &Judgement) -> bool {
+    match &judgement.outcome {
+        Outcome::Hold(again) => again.cause == HoldCause::Fault,
+        Outcome::Reject(_) => judgement.is_fault(),
+        Outcome::Send | Outcome::Shadow => false,
     }
 }

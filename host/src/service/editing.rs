@@ -91,7 +91,7 @@ impl Messages {
         body.check(&limits)?;
         let judgement = self
             .plugins
-            .before_send(&BeforeSend {
+            .judge(&BeforeSend {
                 caller,
                 to: &before.recipient,
                 body: &body,
@@ -231,5 +231,6 @@ fn edited(previous: &Body, edit: EditCommand) -> Body {
         content_type: previous.content_type.clone(),
         attachments: edit.attachments.unwrap_or_else(|| previous.attachments.clone()),
         metadata: edit.metadata.unwrap_or_else(|| previous.metadata.clone()),
+        preview: None,
     }
 }

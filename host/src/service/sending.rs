@@ -28,7 +28,7 @@ use crate::{
         NotificationEvents, OrgId, Outcome, ThreadId, User, UserId,
     },
     events::SocketKey,
-    plugin::{BeforeSend, Door, Hook},
+    plugin::{BeforeSend, Door},
 };
 
 /// A send as its request says it; its body is not held to any limit yet.
@@ -178,7 +178,7 @@ impl Sending {
         let claim = self.in_flight.claim(caller.org.id, caller.user.id, &client_id).await;
         // No plugin is asked twice about one message. Where none is asked, the writer finds the
         // first message by itself.
-        let is_judged = self.plugins.asks(caller.org.id, Hook::BeforeSend).await?;
+        let is_judged = self.plugins.judges(caller.org.id).await?;
         // Boxed, because its future is large and mostly not needed.
         let find_first = || Box::pin(self.find_first(caller, &client_id, &request_hash));
         if is_judged && let Some(first) = find_first().await? {
@@ -204,7 +204,7 @@ impl Sending {
         // Outside any transaction: a slow plugin must not hold a connection.
         let mut judgement = self
             .plugins
-            .before_send(&BeforeSend {
+            .judge(&BeforeSend {
                 caller,
                 to: &recipient,
                 body: &command.body,
@@ -379,7 +379,7 @@ impl Sending {
 
 /// Tells a retry from another request: what was asked, however it was spelled.
 fn hash(command: &SendCommand) -> [u8; 32] {
-    let Body { content, content_type, attachments, metadata } = &command.body;
+    let Body { content, content_type, attachments, metadata, preview: _ } = &command.body;
     let asked =
         (command.to.key(), content, content_type.as_str(), attachments, metadata, command.reply_to);
     let text = serde_json::to_vec(&asked).expect("strings and numbers have a JSON form");

@@ -70,6 +70,14 @@ impl MessageView {
         }
     }
 
+    /// As a list shows it: the service has cut its content, and the owner of its type may have
+    /// given something better.
+    fn listed(letter: &Letter) -> Self {
+        let view = Self::from(letter);
+        let preview = letter.message.body.preview.clone();
+        Self { content: preview.unwrap_or_else(|| view.content.clone()), ..view }
+    }
+
     /// With what its receiver held of the thread before: `newMessage` and `messageSent` alone say so.
     #[must_use]
     pub fn after(mut self, prev_seq: i64) -> Self {
@@ -93,7 +101,7 @@ impl From<&Letter> for MessageView {
     }
 }
 
-/// A message's preview; the service has cut its content.
+/// A message's preview.
 pub type LastMessageView = MessageView;
 
 #[derive(Debug, Serialize)]
@@ -135,7 +143,7 @@ impl From<&ThreadEntry> for ThreadView {
         Self {
             peer: entry.peer.email.as_str().to_owned(),
             peer_info: PeerInfo::new(&entry.peer, entry.presence),
-            last_message: entry.last.as_ref().map(MessageView::from),
+            last_message: entry.last.as_ref().map(MessageView::listed),
             unread_count: entry.unread_count,
             last_seq: entry.last_seq,
         }
@@ -230,10 +238,12 @@ impl From<NotificationEntry> for NotificationView {
     }
 }
 
-/// The first 200 characters, or what kind of thing it is.
+/// What the owner of its type gave, the first 200 characters, or what kind of thing it is.
 fn preview(message: &Message) -> String {
     let body = &message.body;
-    if body.content.is_empty() {
+    if let Some(preview) = &body.preview {
+        preview.clone()
+    } else if body.content.is_empty() {
         body.content_type.as_str().to_owned()
     } else {
         body.content.chars().take(200).collect()

@@ -41,13 +41,19 @@ pub struct ActivateRequest {
     pub version: Option<String>,
     /// What a message meets when the plugin gives no answer.
     on_fault: Option<OnFault>,
+    /// The same for content that it is to validate.
+    on_content_fault: Option<OnFault>,
     /// Whether the previous version takes over when this one fails again and again.
     auto_rollback: Option<bool>,
 }
 
 impl ActivateRequest {
     pub fn terms(&self) -> PluginTerms {
-        PluginTerms { on_fault: self.on_fault, auto_rollback: self.auto_rollback }
+        PluginTerms {
+            on_fault: self.on_fault,
+            on_content_fault: self.on_content_fault,
+            auto_rollback: self.auto_rollback,
+        }
     }
 }
 
@@ -75,10 +81,13 @@ pub struct PluginView {
     version: Option<String>,
     hooks: Json,
     imports: Json,
+    /// Those that it validates; null where it does not take part there.
+    content_types: Json,
     phase: Phase,
     position: i32,
     grants: BTreeMap<String, Json>,
     on_fault: OnFault,
+    on_content_fault: OnFault,
     /// Whether the previous version takes over when the active one fails again and again.
     auto_rollback: bool,
     /// How it fares on this server, hook by hook; empty where no version decides.
@@ -109,6 +118,7 @@ impl From<PluginEntry> for PluginView {
             version: newest.map(|version| version.version.clone()),
             hooks: found("hooks"),
             imports: fold_runtime(found("imports")),
+            content_types: found("contentTypes"),
             name: entry.name,
             active_version: entry.active_version,
             previous_version: entry.previous_version,
@@ -116,6 +126,7 @@ impl From<PluginEntry> for PluginView {
             position: entry.position,
             grants: entry.grants,
             on_fault: entry.on_fault,
+            on_content_fault: entry.on_content_fault,
             auto_rollback: entry.auto_rollback,
             live: entry.live,
             config: entry.config,

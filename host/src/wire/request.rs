@@ -140,7 +140,7 @@ pub fn parse_send(value: Json, key: Option<String>) -> Result<SendCommand> {
     let (Some(to), Some(content_type)) = (to, content_type) else {
         return Err(Error::Invalid(Vec::new()));
     };
-    let body = Body { content, content_type, attachments, metadata };
+    let body = Body { content, content_type, attachments, metadata, preview: None };
     Ok(SendCommand { to, body, reply_to, client_id })
 }
 

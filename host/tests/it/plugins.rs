@@ -3,6 +3,8 @@
 mod asking;
 mod chain;
 mod compile;
+mod content;
+mod content_life;
 mod hostile;
 mod platform;
 mod runtimes;

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     Plugins,
+    content_types::require_unowned,
     entry::{PluginEntry, hex, unhex},
     grants::require_granted,
     refusal,
@@ -61,8 +62,14 @@ impl Plugins {
             Err(Error::NotFound(_)) => Config::new(),
             Err(error) => return Err(error),
         };
-        let dry_run = self.hooks.dry_run(&compiled, caller, config).await;
+        let content_types = self.declared(&compiled, caller).await?;
+        let declared = content_types.as_deref().unwrap_or_default();
+        let dry_run = self.hooks.dry_run(&compiled, caller, config, declared).await;
         let mut report = serde_json::to_value(&compiled.report).map_err(Error::internal)?;
+        if let Some(content_types) = &content_types {
+            report["contentTypes"] =
+                serde_json::to_value(content_types).map_err(Error::internal)?;
+        }
         report["dryRun"] = serde_json::to_value(dry_run).map_err(Error::internal)?;
         let version = compiled.report.sha256.clone();
         let sha256 = unhex(&version).ok_or_else(|| Error::internal("report without a hash"))?;
@@ -190,7 +197,9 @@ impl Plugins {
         self.require_taken(caller, name, &hex(version), &config).await?;
         let (mut tx, plugin) = self.lock(caller, name).await?;
         let report = plugins::find_report(&mut tx.conn(), plugin.id, version).await?;
-        require_granted(&plugin, &report.ok_or(PLUGIN)?)?;
+        let report = report.ok_or(PLUGIN)?;
+        require_granted(&plugin, &report)?;
+        require_unowned(&mut tx, plugin.id, &report).await?;
         if plugin.config != config {
             return Err(Error::Conflict(
                 "the configuration was changed meanwhile; try again".into(),
@@ -201,6 +210,7 @@ impl Plugins {
             "version": hex(version),
             "configRevision": plugin.config_revision,
             "onFault": terms.on_fault.unwrap_or(plugin.on_fault),
+            "onContentFault": terms.on_content_fault.unwrap_or(plugin.on_content_fault),
             "autoRollback": terms.auto_rollback.unwrap_or(plugin.auto_rollback),
         });
         self.finish(caller, tx, name, Deed { action, detail }).await

@@ -19,6 +19,7 @@ pub struct PluginEntry {
     pub position: i32,
     pub grants: Grants,
     pub on_fault: OnFault,
+    pub on_content_fault: OnFault,
     pub auto_rollback: bool,
     /// SHA-256 in hex of the version that decides, if one does.
     pub active_version: Option<String>,
@@ -53,6 +54,7 @@ impl PluginEntry {
             position: row.position,
             grants: row.grants,
             on_fault: row.on_fault,
+            on_content_fault: row.on_content_fault,
             auto_rollback: row.auto_rollback,
             live,
             active_version: row.active_version.as_deref().map(hex),

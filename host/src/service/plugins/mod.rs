@@ -2,6 +2,7 @@
 //! [`changes`].
 
 mod changes;
+mod content_types;
 mod entry;
 mod grants;
 mod guests;
@@ -68,19 +69,26 @@ impl Plugins {
             .map_err(|error: Arc<Error>| Error::unavailable(error))
     }
 
-    /// Whether an org has a plugin that takes part there.
-    pub(super) async fn asks(&self, org_id: OrgId, hook: Hook) -> Result<bool> {
+    /// Whether an org has a plugin that is asked about messages before they are stored.
+    pub(super) async fn judges(&self, org_id: OrgId) -> Result<bool> {
         self.require_ready(org_id).await?;
-        Ok(self.hooks.asks(org_id, hook))
+        let hooks = [Hook::ValidateContent, Hook::BeforeSend];
+        Ok(hooks.into_iter().any(|hook| self.hooks.asks(org_id, hook)))
     }
 
-    /// Asks an org's plugins about a message, before it is stored.
-    pub async fn before_send(&self, ask: &BeforeSend<'_>) -> Result<Judgement> {
-        if !self.asks(ask.caller.org.id, Hook::BeforeSend).await? {
-            return Ok(Judgement::unasked(ask.body.clone()));
+    /// Asks an org's plugins about a message, before it is stored: whether its content is valid,
+    /// and then what they make of it.
+    pub async fn judge(&self, ask: &BeforeSend<'_>) -> Result<Judgement> {
+        if !self.judges(ask.caller.org.id).await? {
+            return self
+                .hooks
+                .judge(ask, 0)
+                .await
+                .map_err(|unowned| content_types::refuse(ask, unowned));
         }
         let sent = self.senders.count(ask.caller).await?;
-        let judgement = self.hooks.before_send(ask, sent.load(Ordering::Relaxed)).await;
+        let judgement = self.hooks.judge(ask, sent.load(Ordering::Relaxed)).await;
+        let judgement = judgement.map_err(|unowned| content_types::refuse(ask, unowned))?;
         if judgement.steps.iter().any(|step| step.fault.is_some()) {
             self.roll_back_failing(ask.caller.org.id);
         }
@@ -158,11 +166,13 @@ impl Plugins {
             version,
             compiled,
             hooks: hooks(report),
+            content_types: content_types::read(report).await?,
             granted_hosts: granted_hosts(&row.grants),
             config: row.config,
             config_revision: row.config_revision,
             phase: row.phase,
             on_fault: row.on_fault,
+            on_content_fault: row.on_content_fault,
         })
     }
 

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{
     Plugins,
     changes::Activation,
+    content_types::require_unowned,
     entry::{PluginEntry, hex, unhex},
     grants::missing,
 };
@@ -49,9 +50,8 @@ impl Plugins {
             return Ok(());
         };
         let previous = plugin.previous_version.as_deref().unwrap_or_default();
-        let report = plugins::find_report(&mut tx.conn(), id, previous).await?;
-        let missing_report = report.unwrap_or_default();
-        let lacking = missing(&missing_report, &plugin.grants);
+        let report = plugins::find_report(&mut tx.conn(), id, previous).await?.unwrap_or_default();
+        let lacking = missing(&report, &plugin.grants);
         if !lacking.is_empty() {
             tracing::warn!(org.id = %org_id, plugin.name = plugin.name, "a failing plugin is not rolled back: its previous version imports what is not granted");
             return Ok(());
@@ -59,6 +59,13 @@ impl Plugins {
         // Another server may have done it.
         if !plugins::update_rolled_back(&mut tx.conn(), id, &failing_hash).await? {
             return Ok(());
+        }
+        match require_unowned(&mut tx, id, &report).await {
+            Err(Error::Conflict(why)) => {
+                tracing::warn!(org.id = %org_id, plugin.name = plugin.name, why, "a failing plugin is not rolled back");
+                return Ok(());
+            }
+            unowned => unowned?,
         }
         let detail = json!({ "failing": failing, "version": hex(previous) });
         audit::insert(&mut tx.conn(), None, "plugin.rollback", &plugin.name, &detail).await?;

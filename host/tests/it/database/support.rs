@@ -309,6 +309,7 @@ pub fn text(content: &str) -> Body {
         content_type: ContentType::Text,
         attachments: Vec::new(),
         metadata: Metadata::new(),
+        preview: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Small guests, most of them hostile: core modules in text, made into components here.
 
+pub mod content;
+
 use std::{fmt::Write, path::Path};
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};

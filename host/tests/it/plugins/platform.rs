@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use duologue::{
     Error, Result,
-    domain::{BodyLimits, Caller, Judgement, OnFault, Outcome, Phase},
+    domain::{Body, BodyLimits, Caller, Judgement, OnFault, Outcome, Phase},
     plugin::{BeforeSend, Door, Hooks, PluginHost},
     service::{PluginEntry, PluginTerms, Plugins},
 };
@@ -55,11 +55,14 @@ impl<const N: usize> Org<N> {
 
     /// What the plugins make of a message from one person to another.
     pub async fn judge(&self, from: &Caller, to: &Caller) -> Result<Judgement> {
-        let body = text("hello");
+        self.judge_body(from, to, &text("hello")).await
+    }
+
+    pub async fn judge_body(&self, from: &Caller, to: &Caller, body: &Body) -> Result<Judgement> {
         let ask = BeforeSend {
             caller: from,
             to: &to.user,
-            body: &body,
+            body,
             reply_to: None,
             previous: None,
             door: Door::Rest,
@@ -67,7 +70,7 @@ impl<const N: usize> Org<N> {
             now: OffsetDateTime::now_utc(),
             limits: &BodyLimits { max_content_bytes: 64, http_attachments: false },
         };
-        self.plugins.before_send(&ask).await
+        self.plugins.judge(&ask).await
     }
 }
 
@@ -176,7 +179,7 @@ async fn a_plugin_is_told_who_the_caller_is() {
     scene.install(vec![installed(compiled(&host, &guests::component(guests::ECHO_CALLER)).await)]);
 
     let body = text("hello");
-    let judgement = scene.hooks.before_send(&scene.question(&body), 42).await;
+    let judgement = scene.hooks.judge(&scene.question(&body), 42).await.unwrap();
 
     let Outcome::Hold(hold) = &judgement.outcome else { panic!("{judgement:?}") };
     assert_eq!((hold.reason.as_str(), hold.ttl.unwrap().as_secs()), ("vip", 42));
@@ -204,7 +207,11 @@ async fn a_version_that_fails_for_five_senders_gives_way_where_an_admin_chose_th
     let org = Org::new(["a", "b", "c", "d", "e", "f"]).await;
     let good = org.install(&guests::pass()).await.active_version;
     org.upload(&guests::component(guests::TRAP)).await;
-    let terms = PluginTerms { on_fault: Some(OnFault::Hold), auto_rollback: Some(true) };
+    let terms = PluginTerms {
+        on_fault: Some(OnFault::Hold),
+        auto_rollback: Some(true),
+        ..PluginTerms::default()
+    };
     org.activate(terms).await.unwrap();
     let to = &org.people[5];
 

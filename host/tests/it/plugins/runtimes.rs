@@ -46,7 +46,7 @@ async fn tried(scene: &Scene, trial: &str) -> String {
 async fn at_now(scene: &Scene, trial: &str) -> Result<Body> {
     let body = text(trial);
     let ask = BeforeSend { now: NOW, ..scene.question(&body) };
-    decided(scene.hooks.before_send(&ask, 0).await)
+    decided(scene.hooks.judge(&ask, 0).await.unwrap())
 }
 
 #[tokio::test]

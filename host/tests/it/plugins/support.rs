@@ -15,7 +15,7 @@ use duologue::{
         OnFault, Org, OrgId, OrgSettings, OrgSlug, Outcome, Phase, PluginId, Rejection, User,
         UserId,
     },
-    plugin::{BeforeSend, Compiled, Door, Hooks, Installation, Limits, PluginHost},
+    plugin::{BeforeSend, Compiled, ContentTypes, Door, Hooks, Installation, Limits, PluginHost},
     service::{Directory, Guests, Kv, Outgoing, SecretSettings, Secrets},
 };
 use time::OffsetDateTime;
@@ -94,7 +94,7 @@ impl Scene {
 
     /// All that the plugins made of a message.
     pub async fn judge(&self, body: &Body) -> Judgement {
-        self.hooks.before_send(&self.question(body), 0).await
+        self.hooks.judge(&self.question(body), 0).await.unwrap()
     }
 
     pub fn question<'a>(&'a self, body: &'a Body) -> BeforeSend<'a> {
@@ -139,6 +139,8 @@ pub fn installed(compiled: Arc<Compiled>) -> Installation {
         config_revision: 1,
         phase: Phase::Transform,
         on_fault: OnFault::Reject,
+        on_content_fault: OnFault::Reject,
+        content_types: ContentTypes::default(),
         granted_hosts: Vec::new(),
     }
 }
@@ -161,6 +163,7 @@ pub fn text(content: &str) -> Body {
         content_type: ContentType::Text,
         attachments: Vec::new(),
         metadata: Metadata::new(),
+        preview: None,
     }
 }
 

@@ -56,6 +56,7 @@ async fn it_masks_the_words_wherever_a_recipient_reads_them() {
     let body = Body {
         attachments: vec![file("fine.txt"), file("heck.txt")],
         metadata: [("k".to_owned(), "what the HECK".to_owned())].into(),
+        preview: None,
         ..text("Darn! Undarned.")
     };
 
@@ -108,7 +109,7 @@ async fn it_judges_edits_like_new_messages() {
     let (before, after) = (text("fine"), text("darn"));
     let edit = BeforeSend { previous: Some(&before), ..scene.question(&after) };
 
-    assert_eq!(decided(scene.hooks.before_send(&edit, 0).await).unwrap(), text("****"));
+    assert_eq!(decided(scene.hooks.judge(&edit, 0).await.unwrap()).unwrap(), text("****"));
 }
 
 #[tokio::test]
