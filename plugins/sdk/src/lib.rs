@@ -40,6 +40,7 @@ mod hooks;
 pub mod log;
 pub mod notify;
 pub mod testing;
+mod texts;
 pub mod validate;
 
 pub use bindings::base::duologue::plugin::{
