@@ -3,6 +3,7 @@
 mod asking;
 mod chain;
 mod compile;
+mod events;
 mod hostile;
 mod platform;
 mod runtimes;

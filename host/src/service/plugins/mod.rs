@@ -3,6 +3,7 @@
 
 mod changes;
 mod entry;
+mod events;
 mod grants;
 mod guests;
 mod rollback;
@@ -58,7 +59,7 @@ impl Plugins {
     }
 
     /// Makes sure that an org's plugins are asked before its first message passes.
-    async fn require_ready(&self, org_id: OrgId) -> Result<()> {
+    pub(super) async fn require_ready(&self, org_id: OrgId) -> Result<()> {
         if self.ready.contains_key(&org_id) {
             return Ok(());
         }
@@ -158,6 +159,7 @@ impl Plugins {
             version,
             compiled,
             hooks: hooks(report),
+            events: events::events(report),
             granted_hosts: granted_hosts(&row.grants),
             config: row.config,
             config_revision: row.config_revision,
