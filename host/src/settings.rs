@@ -26,6 +26,7 @@ pub struct Settings {
     pub presence: Presence,
     pub review: Review,
     pub plugins: Plugins,
+    pub events: Events,
     pub kv: KvLimits,
     pub outgoing: Outgoing,
     pub secrets: Secrets,
@@ -160,6 +161,8 @@ pub struct Plugins {
     pub http_call: Duration,
     #[serde(rename = "http_chain_ms", deserialize_with = "millis")]
     pub http_chain: Duration,
+    #[serde(rename = "event_ms", deserialize_with = "millis")]
+    pub event: Duration,
     pub memory_bytes: usize,
     pub table_elements: usize,
     pub handed_over_bytes: usize,
@@ -187,6 +190,28 @@ pub struct Plugins {
     #[serde(rename = "compile_cpu_ms", deserialize_with = "millis")]
     pub compile_cpu: Duration,
     pub compile_memory_bytes: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    #[serde(rename = "poll_ms", deserialize_with = "millis")]
+    pub poll: Duration,
+    pub at_once: usize,
+    pub at_once_per_org: usize,
+    #[serde(rename = "lease_ms", deserialize_with = "millis")]
+    pub lease: Duration,
+    pub attempts: u32,
+    #[serde(rename = "retry_ms", deserialize_with = "millis")]
+    pub retry: Duration,
+    #[serde(rename = "retry_most_ms", deserialize_with = "millis")]
+    pub retry_most: Duration,
+    pub waiting_per_org: u32,
+    pub sampled_burst: u32,
+    pub sampled_per_second: u32,
+    pub sampled_queue: usize,
+    pub messages_per_call: u32,
+    pub most_depth: i16,
 }
 
 #[derive(Clone, Debug, Deserialize)]

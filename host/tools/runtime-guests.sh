@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the tests' guests in JavaScript and Python, to target/guests/<language>.wasm.
+# Builds the tests' guests in JavaScript, Python and Rust, to target/guests/<name>.wasm.
 #
 #   usage: runtime-guests.sh DIR
 #
@@ -71,5 +71,15 @@ if ! fresh python "$inputs"; then
     (cd "$out/python" && PYTHONPATH=$tools "$tools/bin/componentize-py" --wit-path "$root/wit" \
         --world filter componentize plugin --output "$out/python.wasm" >&2)
     echo "$inputs" >"$out/python.stamp"
+fi
+inputs=$(stamp host/tests/it/guests/listener/{Cargo.toml,Cargo.lock,src/lib.rs})
+if ! fresh listener "$inputs"; then
+    # In the word filter's target directory, where what both need has been built.
+    target=wasm32-unknown-unknown build=$root/plugins/word-filter/target
+    (eval "$("$root/plugins/tools/guest-toolchain.sh")" && cd "$guests/listener" &&
+        env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS CARGO_TARGET_DIR="$build" \
+            cargo build --locked --release --target $target >&2)
+    cp "$build/$target/release/listener.wasm" "$out/listener.wasm"
+    echo "$inputs" >"$out/listener.stamp"
 fi
 echo "$out"

@@ -8,7 +8,9 @@ use crate::{
     db::PoolLimits,
     http::HttpSettings,
     plugin::{BreakerLimits, Limits},
-    service::{GuestSettings, ReviewSettings, SecretSettings, ServiceSettings, WriterLimits},
+    service::{
+        EventSettings, GuestSettings, ReviewSettings, SecretSettings, ServiceSettings, WriterLimits,
+    },
     settings::Settings,
     socket::SocketSettings,
 };
@@ -56,6 +58,26 @@ pub(super) fn services(settings: &Settings, secrets: &Secrets) -> ServiceSetting
         },
         presence_grace: settings.presence.grace,
         guests: guests(settings, secrets),
+        events: events(settings),
+    }
+}
+
+fn events(settings: &Settings) -> EventSettings {
+    let events = &settings.events;
+    EventSettings {
+        poll: events.poll,
+        at_once: events.at_once.max(1),
+        at_once_per_org: events.at_once_per_org.max(1),
+        lease: events.lease.max(settings.plugins.event * 2),
+        attempts: events.attempts.max(1),
+        retry: events.retry,
+        retry_most: events.retry_most,
+        waiting_per_org: events.waiting_per_org,
+        sampled_burst: events.sampled_burst,
+        sampled_per_second: events.sampled_per_second,
+        sampled_queue: events.sampled_queue,
+        messages_per_call: events.messages_per_call,
+        most_depth: events.most_depth,
     }
 }
 
@@ -97,6 +119,7 @@ pub(super) fn plugins(settings: &Settings) -> Limits {
         chain_timeout: plugins.chain,
         http_call_timeout: plugins.http_call,
         http_chain_timeout: plugins.http_chain,
+        event_timeout: plugins.event,
         memory_bytes: plugins.memory_bytes,
         table_elements: plugins.table_elements,
         handed_over_bytes: plugins.handed_over_bytes,

@@ -135,7 +135,7 @@ impl RawClaims {
         Ok((issued_at, expires_at))
     }
 
-    /// Some issuers write `email_verified` as a string.
+    /// Some issuers write `email_verified` as a string. The bot has no tokens.
     fn email(&self) -> Result<Email> {
         match &self.email_verified {
             None | Some(Value::Null | Value::Bool(true)) => {}
@@ -144,8 +144,13 @@ impl RawClaims {
         }
         match &self.email {
             None | Some(Value::Null) => Err(Error::Unauthorized("the token has no email")),
-            Some(Value::String(text)) => Email::parse(text)
-                .map_err(|_| Error::Unauthorized("the token's email is not an e-mail address")),
+            Some(Value::String(text)) => match Email::parse(text) {
+                Ok(email) if email.is_reserved() => {
+                    Err(Error::Unauthorized("the token's email is the address of the org's bot"))
+                }
+                parsed => parsed
+                    .map_err(|_| Error::Unauthorized("the token's email is not an e-mail address")),
+            },
             Some(_) => Err(Error::Unauthorized("the token's email must be a string")),
         }
     }

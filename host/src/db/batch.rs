@@ -1,5 +1,7 @@
 //! The writer's batch: whatever waits, stored in one statement, each row with its own org.
 
+mod news;
+
 use std::collections::HashMap;
 
 use time::OffsetDateTime;
@@ -13,6 +15,8 @@ use super::{
 };
 use crate::domain::{ClientId, Decision, Draft, MessageId, OrgId, StagedWrites, ThreadId, UserId};
 
+pub use news::News;
+
 /// A draft on its way into the database, under the id that it will have.
 #[derive(Clone, Debug)]
 pub struct NewMessage {
@@ -22,6 +26,8 @@ pub struct NewMessage {
     pub fate: Fate,
     /// How plugins decided; `None` where none was asked.
     pub decision: Option<Decision>,
+    /// `None`: no plugin sends it, and none is to be told of it.
+    pub news: Option<Box<News>>,
 }
 
 /// What becomes of a message as it is stored.
@@ -54,6 +60,8 @@ pub struct Placed {
     /// The highest seq that each side had been given in the thread before.
     pub sender_prev_seq: i64,
     pub recipient_prev_seq: i64,
+    /// So many events of the org wait that plugins are not told of it.
+    pub untold: bool,
 }
 
 /// One side of a stored draft.
@@ -90,7 +98,7 @@ struct Columns<'a> {
 impl<'a> Columns<'a> {
     fn of(batch: &'a [NewMessage]) -> Self {
         let mut columns = Self::default();
-        for NewMessage { org_id, id, draft, fate, decision } in batch {
+        for NewMessage { org_id, id, draft, fate, decision, .. } in batch {
             columns.org_ids.push(*org_id);
             columns.ids.push(*id);
             columns.thread_ids.push(draft.thread_id());
@@ -126,30 +134,43 @@ fn json_text(value: &impl serde::Serialize) -> String {
 /// At most one row of a batch may carry a given (org, sender, client id).
 pub async fn insert(db: &Db, batch: &[NewMessage]) -> Result<Vec<Option<Placed>>, DbError> {
     let mut conn = db.batches.acquire().await?;
-    if !batch.iter().any(|row| matches!(row.fate, Fate::Held(_))) {
+    if !batch.iter().any(|row| matches!(row.fate, Fate::Held(_)) || row.news.is_some()) {
         return Ok(place(batch, &insert_messages(&mut conn, batch).await?));
     }
     // Boxed, so that batches which hold nothing do not carry it along.
-    Box::pin(insert_with_holds(&mut conn, batch)).await
+    Box::pin(insert_with_more(&mut conn, batch)).await
 }
 
-async fn insert_with_holds(
+async fn insert_with_more(
     conn: &mut PgConnection,
     batch: &[NewMessage],
 ) -> Result<Vec<Option<Placed>>, DbError> {
     let mut tx = conn.begin().await?;
-    let placed = insert_both(&mut tx, batch).await?;
+    let placed = insert_all(&mut tx, batch).await?;
     tx.commit().await?;
     Ok(placed)
 }
 
-async fn insert_both(
+async fn insert_all(
     tx: &mut PgConnection,
     batch: &[NewMessage],
 ) -> Result<Vec<Option<Placed>>, DbError> {
-    let placed = place(batch, &insert_messages(tx, batch).await?);
-    let stored = batch.iter().zip(&placed).filter(|(_, placed)| placed.is_some());
-    held::insert_batch(tx, stored.map(|(row, _)| row)).await?;
+    let mut placed = place(batch, &insert_messages(tx, batch).await?);
+    let stored: Vec<&NewMessage> = batch
+        .iter()
+        .zip(&placed)
+        .filter(|(_, placed)| placed.is_some())
+        .map(|(row, _)| row)
+        .collect();
+    if stored.iter().any(|row| matches!(row.fate, Fate::Held(_))) {
+        held::insert_batch(tx, stored.iter().copied()).await?;
+    }
+    let crowded = news::insert(tx, &stored).await?;
+    for (row, placed) in batch.iter().zip(&mut placed) {
+        if let Some(placed) = placed {
+            placed.untold = row.news.is_some() && crowded.contains(&row.org_id);
+        }
+    }
     Ok(placed)
 }
 
@@ -176,7 +197,7 @@ pub async fn insert_together(
     if kv::commit_all(&mut org, staged).await? == Committed::Conflict {
         return Ok(Together::Conflict);
     }
-    let placed = insert_both(&mut tx, std::slice::from_ref(row)).await?;
+    let placed = insert_all(&mut tx, std::slice::from_ref(row)).await?;
     let Some(Some(placed)) = placed.first().copied() else { return Ok(Together::Duplicate) };
     tx.commit().await?;
     Ok(Together::Stored(placed))
@@ -353,6 +374,7 @@ fn place(batch: &[NewMessage], rows: &[SideRow]) -> Vec<Option<Placed>> {
             created_at: row.created_at,
             sender_prev_seq: 0,
             recipient_prev_seq: 0,
+            untold: false,
         });
         if row.wrote {
             place.sender_prev_seq = prev_seq;

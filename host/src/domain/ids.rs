@@ -61,6 +61,10 @@ id!(
     /// A plugin as installed in one org.
     PluginId
 );
+id!(
+    /// Something that a plugin is to be told of; the same however often it is told.
+    EventId
+);
 /// A plugin and the org that it is installed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Installed {

@@ -2,6 +2,8 @@
 
 mod address;
 mod body;
+mod bot;
+mod happening;
 mod host_pattern;
 mod ids;
 mod key;
@@ -18,8 +20,10 @@ mod verdict;
 
 pub use address::{InvalidNetwork, Network, is_public};
 pub use body::{BodyLimits, InvalidField};
+pub use bot::{BotDraft, BotError, Person};
+pub use happening::{EventKind, Happening, Origin};
 pub use host_pattern::{HostPattern, InvalidHost};
-pub use ids::{EntryId, Installed, KeyId, MessageId, OrgId, PluginId, ThreadId, UserId};
+pub use ids::{EntryId, EventId, Installed, KeyId, MessageId, OrgId, PluginId, ThreadId, UserId};
 pub use key::{Algorithm, Fingerprint, KeyKind, OrgKey, UnknownAlgorithm};
 pub use kv::{Increment, KvEntry, KvError, KvKey, KvLimits, KvLook, KvUsage, KvWrite};
 pub use message::{

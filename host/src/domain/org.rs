@@ -218,6 +218,8 @@ pub struct OrgLimits {
     /// Default 40 and 20.
     pub outgoing_burst: u32,
     pub outgoing_per_second: u32,
+    /// Messages of all the org's plugins together, in any 60 s. Default 120.
+    pub bot_per_minute: u32,
 }
 
 impl Default for OrgLimits {
@@ -239,6 +241,7 @@ impl Default for OrgLimits {
             held_per_org: 10_000,
             outgoing_burst: 40,
             outgoing_per_second: 20,
+            bot_per_minute: 120,
         }
     }
 }

@@ -22,6 +22,7 @@ pub struct InvalidEmail;
 impl Email {
     /// RFC 5321 allows 64 + 1 + 255.
     pub const MAX_BYTES: usize = 320;
+    const BOT: &str = "bot@duologue.invalid";
 
     pub fn parse(text: &str) -> Result<Self, InvalidEmail> {
         if text.len() > Self::MAX_BYTES || text.chars().any(char::is_control) {
@@ -35,6 +36,16 @@ impl Email {
         // Lower-casing can leave NFC (U+0130), so the key is normalised again.
         let key = shown.to_lowercase().nfc().collect();
         Ok(Self { shown, key })
+    }
+
+    /// The address of each org's bot, as which its plugins send.
+    pub fn bot() -> Self {
+        Self { shown: Self::BOT.to_owned(), key: Self::BOT.to_owned() }
+    }
+
+    /// Whether it can be nobody's but the bot's.
+    pub fn is_reserved(&self) -> bool {
+        self.key == Self::BOT
     }
 
     /// From a row that [`Email::parse`] once made.
@@ -126,6 +137,15 @@ mod tests {
             assert!(Email::parse(bad).is_err(), "{bad:?}");
         }
         assert!(Email::parse(&format!("{}@b.c", "a".repeat(400))).is_err());
+    }
+
+    #[test]
+    fn the_bots_address_is_reserved_however_it_is_written() {
+        for spelled in ["bot@duologue.invalid", "Bot@Duologue.INVALID"] {
+            assert!(Email::parse(spelled).unwrap().is_reserved(), "{spelled}");
+        }
+        assert!(Email::bot() == Email::parse("bot@duologue.invalid").unwrap());
+        assert!(!Email::parse("bot@duologue.example").unwrap().is_reserved());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! One call into one guest, from waiting for a turn to an answer that has been read.
 
+mod events;
+
 use std::{
     panic::AssertUnwindSafe,
     sync::Arc,
@@ -263,11 +265,16 @@ fn context(question: &Question<'_>, budget: Duration) -> types::Context {
         door: match ask.door {
             Door::Rest => types::Door::Rest,
             Door::Socket => types::Door::Socket,
+            Door::Plugin => types::Door::Plugin,
         },
         attempt: ask.attempt,
         now_ms: unix_ms(ask.now),
-        budget_ms: u32::try_from(budget.as_millis()).unwrap_or(u32::MAX),
+        budget_ms: budget_ms(budget),
     }
+}
+
+fn budget_ms(budget: Duration) -> u32 {
+    u32::try_from(budget.as_millis()).unwrap_or(u32::MAX)
 }
 
 fn draft(question: &Question<'_>) -> types::Draft {

@@ -89,7 +89,7 @@ impl Chain<'_> {
             messages_24h: self.messages_24h,
             body,
             phase: plugin.phase,
-            patience: plugin.patience(self.limits()),
+            patience: plugin.patience(Hook::BeforeSend, self.limits()),
             serving,
         }
     }

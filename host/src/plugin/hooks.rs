@@ -1,3 +1,5 @@
+mod events;
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -8,6 +10,8 @@ use dashmap::DashMap;
 use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
+
+pub use events::{KindsError, Untold};
 
 use super::{
     Fault, Limits, PluginHost,
@@ -24,8 +28,8 @@ use super::{
     store::Callee,
 };
 use crate::domain::{
-    Body, BodyLimits, Caller, ContentType, HostPattern, Judgement, MessageId, OnFault, OrgId,
-    Phase, PluginId, User, UserId,
+    Body, BodyLimits, Caller, ContentType, EventKind, HostPattern, Judgement, MessageId, OnFault,
+    OrgId, Phase, PluginId, User, UserId,
 };
 
 /// A plugin as an org has it, and the terms on which it takes part.
@@ -39,6 +43,8 @@ pub struct Installation {
     pub compiled: Option<Arc<Compiled>>,
     /// Where it takes part.
     pub hooks: Vec<Hook>,
+    /// What it wants to hear of.
+    pub events: Vec<EventKind>,
     /// What the guest reads by `config.get`. Never logged.
     pub config: BTreeMap<String, String>,
     /// Counts the changes of `config`.
@@ -58,6 +64,8 @@ pub struct Installation {
 pub enum Door {
     Rest,
     Socket,
+    /// A plugin sends it.
+    Plugin,
 }
 
 /// What plugins are asked about a new message or an edit, before it is stored.
@@ -106,6 +114,7 @@ pub(super) struct Installed {
     /// It imports `http` and was granted hosts.
     uses_http: bool,
     posts: Vec<Post>,
+    events: Vec<EventKind>,
 }
 
 /// How a plugin fares at one of its hooks.
@@ -214,7 +223,7 @@ impl Hooks {
         let limits = &self.host.0.limits;
         let posts = plugin.posts.iter().map(|post| Live {
             hook: post.hook.as_str(),
-            counters: post.meter.read(plugin.patience(limits), limits.memory_bytes),
+            counters: post.meter.read(plugin.patience(post.hook, limits), limits.memory_bytes),
             breaker: post.breaker.read(Instant::now()),
         });
         posts.collect()
@@ -304,6 +313,7 @@ impl Installed {
             uses_http: imports_http && !plugin.granted_hosts.is_empty(),
             granted_hosts: plugin.granted_hosts.into(),
             posts: posts.collect(),
+            events: plugin.events,
             compiled: plugin.compiled,
             callee: Arc::new(callee),
             config_revision: plugin.config_revision,
@@ -320,8 +330,12 @@ impl Installed {
     }
 
     /// How long one call may take.
-    pub(super) fn patience(&self, limits: &Limits) -> Duration {
-        if self.uses_http { limits.http_call_timeout } else { limits.call_timeout }
+    pub(super) fn patience(&self, hook: Hook, limits: &Limits) -> Duration {
+        match hook {
+            Hook::OnEvent => limits.event_timeout,
+            _ if self.uses_http => limits.http_call_timeout,
+            _ => limits.call_timeout,
+        }
     }
 
     /// Calls a guest, unless it is being spared. `subject` is whose doing the call is: faults count

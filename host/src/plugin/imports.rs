@@ -10,13 +10,13 @@ use wasmtime::component::{Resource, ResourceTable};
 
 use super::{
     bindings::{directory, history, http, kv, messages, secrets, types, unix_ms},
-    services::{Asker, Earlier, HostServices},
+    services::{Asker, Correspondence, Earlier, HostServices},
     store::Guest,
 };
 use crate::domain::{
-    HeaderText, HostPattern, Increment, Installed, KvEntry, KvError, KvKey, KvWrite, Org,
-    OutgoingError, OutgoingMethod, OutgoingRequest, OutgoingResponse, PluginId, RequestsLeft,
-    Secret, StagedWrites, UserProfile,
+    Body, BotDraft, BotError, ContentType, Email, HeaderText, HostPattern, Increment, Installed,
+    InvalidField, KvEntry, KvError, KvKey, KvWrite, Org, OutgoingError, OutgoingMethod,
+    OutgoingRequest, OutgoingResponse, PluginId, RequestsLeft, Secret, StagedWrites, UserProfile,
 };
 
 /// Who answers the guest of one call, for whom it asks, and what it has asked for so far.
@@ -33,6 +33,8 @@ pub(super) struct Served {
     pub(super) staged: Option<StagedWrites>,
     requests_left: RequestsLeft,
     secrets: ResourceTable,
+    /// `None`: it cannot send messages.
+    pub(super) correspondence: Option<Arc<dyn Correspondence>>,
 }
 
 /// Whose call it is, for whom, and what it may do.
@@ -75,6 +77,7 @@ impl Served {
             staged: is_deciding.then(|| serving.services.stage(plugin)),
             requests_left: serving.services.requests_per_call(),
             secrets,
+            correspondence: None,
         }
     }
 
@@ -239,10 +242,51 @@ impl http::Host for Guest {
 impl messages::Host for Guest {
     async fn send(
         &mut self,
-        _draft: types::Draft,
+        draft: types::Draft,
     ) -> wasmtime::Result<Result<String, messages::Error>> {
         self.take_host_call()?;
-        Ok(Err(messages::Error::Denied("only `on-event` can send".to_owned())))
+        let correspondence = self.served().and_then(|served| served.correspondence.clone());
+        let Some(correspondence) = correspondence else {
+            return Ok(Err(messages::Error::Denied("only `on-event` can send".to_owned())));
+        };
+        let sent = match BotDraft::try_from(draft) {
+            Ok(draft) => correspondence.send(draft).await.map_err(Into::into),
+            Err(broken) => Err(messages::Error::Invalid(broken.to_string())),
+        };
+        Ok(sent.map(|id| id.to_string()))
+    }
+}
+
+impl TryFrom<types::Draft> for BotDraft {
+    type Error = InvalidField;
+
+    fn try_from(draft: types::Draft) -> Result<Self, InvalidField> {
+        let to = Email::parse(&draft.to);
+        let reply_to = draft.reply_to.map(|id| id.parse()).transpose();
+        let attachments = draft.body.attachments.into_iter().map(Into::into);
+        Ok(Self {
+            to: to.map_err(|invalid| InvalidField::new("to", invalid.to_string()))?,
+            body: Body {
+                content: draft.body.content,
+                content_type: ContentType::parse(&draft.body.content_type)?,
+                attachments: attachments.collect(),
+                metadata: draft.body.metadata.into_iter().collect(),
+            },
+            reply_to: reply_to
+                .map_err(|_| InvalidField::new("reply-to", "must be the id of a message"))?,
+        })
+    }
+}
+
+impl From<BotError> for messages::Error {
+    fn from(error: BotError) -> Self {
+        match error {
+            BotError::Invalid(why) => Self::Invalid(why),
+            BotError::Refused(code) => Self::Refused(code),
+            BotError::Denied(why) => Self::Denied(why),
+            BotError::QuotaExceeded => Self::QuotaExceeded,
+            BotError::Unavailable => Self::Unavailable,
+        }
     }
 }
 

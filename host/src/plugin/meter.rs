@@ -19,6 +19,7 @@ struct Tally {
     calls: u64,
     verdicts: BTreeMap<&'static str, u64>,
     faults: BTreeMap<&'static str, u64>,
+    dropped: BTreeMap<&'static str, u64>,
     micros: [u64; BUCKETS],
     longest: Duration,
     most_memory_bytes: u64,
@@ -30,6 +31,7 @@ impl Default for Tally {
             calls: 0,
             verdicts: BTreeMap::new(),
             faults: BTreeMap::new(),
+            dropped: BTreeMap::new(),
             micros: [0; BUCKETS],
             longest: Duration::ZERO,
             most_memory_bytes: 0,
@@ -44,6 +46,9 @@ pub struct Counters {
     pub calls: u64,
     pub verdicts: BTreeMap<&'static str, u64>,
     pub faults: BTreeMap<&'static str, u64>,
+    /// Events that it was not told, by the reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub dropped: BTreeMap<&'static str, u64>,
     /// At most a fifth too high; waiting included.
     pub p50_micros: u64,
     pub p99_micros: u64,
@@ -72,6 +77,12 @@ impl Meter {
         tally.most_memory_bytes = tally.most_memory_bytes.max(memory_bytes);
     }
 
+    /// One more event without a call.
+    pub(super) fn count_dropped(&self, why: &'static str) {
+        let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *tally.dropped.entry(why).or_default() += 1;
+    }
+
     /// `patience` and `memory_bytes` are what a call may take.
     pub(super) fn read(&self, patience: Duration, memory_bytes: usize) -> Counters {
         let tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,6 +92,7 @@ impl Meter {
             calls: tally.calls,
             verdicts: tally.verdicts.clone(),
             faults: tally.faults.clone(),
+            dropped: tally.dropped.clone(),
             p50_micros: tally.percentile(50),
             p99_micros: tally.percentile(99),
             peak_time_percent: percent(longest, most),

@@ -160,12 +160,12 @@ impl Hooks {
         })
     }
 
-    fn turn<'a>(&'a self, share: &'a Semaphore) -> Turn<'a> {
+    pub(super) fn turn<'a>(&'a self, share: &'a Semaphore) -> Turn<'a> {
         let host = self.host();
         Turn { host, share, ends: Instant::now() + host.0.limits.chain_timeout }
     }
 
-    fn callee(
+    pub(super) fn callee(
         &self,
         compiled: &Compiled,
         admin: &Caller,

@@ -6,8 +6,9 @@ use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
 
 use crate::domain::{
-    HostPattern, Increment, Installed, KvEntry, KvError, KvKey, KvWrite, Org, OrgId, OutgoingError,
-    OutgoingRequest, OutgoingResponse, RequestsLeft, Secret, StagedWrites, UserId, UserProfile,
+    BotDraft, BotError, HostPattern, Increment, Installed, KvEntry, KvError, KvKey, KvWrite,
+    MessageId, Org, OrgId, OutgoingError, OutgoingRequest, OutgoingResponse, RequestsLeft, Secret,
+    StagedWrites, UserId, UserProfile,
 };
 
 /// What the server does for guests. The rest of the server implements it.
@@ -73,6 +74,12 @@ pub trait HostServices: Send + Sync {
         step: Increment,
         staged: Option<&'a mut StagedWrites>,
     ) -> BoxFuture<'a, Result<i64, KvError>>;
+}
+
+/// Sends messages for the plugin that hears of one event, in one call.
+pub trait Correspondence: Send + Sync {
+    /// Sends one as the org's bot.
+    fn send(&self, draft: BotDraft) -> BoxFuture<'_, Result<MessageId, BotError>>;
 }
 
 /// For whom a guest asks. It cannot say this itself.

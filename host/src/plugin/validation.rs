@@ -157,7 +157,7 @@ impl Chain<'_> {
             drop(place);
             violations
         });
-        let patience = self.turn.left().min(plugin.patience(self.limits()));
+        let patience = self.turn.left().min(plugin.patience(Hook::ValidateContent, self.limits()));
         let checked = timeout(patience, checking).await.map_err(|_| Fault::TimedOut)?;
         checked.map_err(|_| Fault::Trapped("the check of its schema panicked".to_owned()))
     }

@@ -19,8 +19,8 @@ use crate::{
         messages,
     },
     domain::{
-        Attachment, Body, BodyLimits, Caller, Decision, Hold, Judgement, Message, MessageId,
-        MessageState, Metadata, Outcome, Rejection,
+        Attachment, Body, BodyLimits, Caller, Decision, Happening, Hold, Judgement, Message,
+        MessageId, MessageState, Metadata, Outcome, Rejection,
     },
     events::Event,
     plugin::BeforeSend,
@@ -117,7 +117,11 @@ impl Messages {
         rejection: &Rejection,
         decision: Option<Decision>,
     ) {
-        let target = Target { recipient: before.recipient.id, message: Some(before.message.id) };
+        let target = Target {
+            recipient: before.recipient.id,
+            message: Some(before.message.id),
+            origin: None,
+        };
         self.refusals.note(caller, target, rejection, decision);
     }
 
@@ -160,7 +164,9 @@ impl Messages {
             if scene.message.pending_revision.is_some() {
                 holding::supersede(conn, id).await?;
             }
-            holding::apply_edit(conn, &mut scene, &judged).await?
+            let event = holding::apply_edit(conn, &mut scene, &judged).await?;
+            self.record_edit(conn, &scene).await?;
+            event
         };
         let message = Arc::new(scene.message);
         self.telling.commit(tx, vec![event]).await?;
@@ -178,7 +184,8 @@ impl Messages {
         let id = scene.message.id;
         let earlier = held::lock_pending(conn, id).await?.ok_or(MESSAGE)?;
         let hold = self.holding.new_hold(caller, via, sterner(&earlier, hold));
-        holding::queue(conn, &scene.message, &judged, &hold).await?;
+        let revision = holding::queue(conn, &scene.message, &judged, &hold).await?;
+        self.record_hold(conn, scene, (revision, &hold.hold)).await?;
         holding::apply_edit(conn, scene, &judged).await
     }
 
@@ -201,7 +208,31 @@ impl Messages {
         let hold = self.holding.new_hold(caller, via, hold);
         let revision = holding::queue(conn, &scene.message, &judged, &hold).await?;
         scene.message.pending_revision = Some(revision);
+        self.record_hold(conn, scene, (revision, &hold.hold)).await?;
         holding::tell_sender(conn, scene).await
+    }
+
+    /// For plugins that listen. A shadowed message is nobody's event.
+    async fn record_edit(&self, conn: &mut OrgConn<'_>, scene: &Scene<'_>) -> Result<()> {
+        if scene.message.shadowed {
+            return Ok(());
+        }
+        let edited = Happening::Edited { message: scene.message.id };
+        self.listeners.record(conn, scene.org.id, &[edited]).await
+    }
+
+    async fn record_hold(
+        &self,
+        conn: &mut OrgConn<'_>,
+        scene: &Scene<'_>,
+        (revision, hold): (i32, &Hold),
+    ) -> Result<()> {
+        if scene.message.shadowed {
+            return Ok(());
+        }
+        let plugin = hold.plugin.clone();
+        let waits = Happening::Held { message: scene.message.id, revision, plugin };
+        self.listeners.record(conn, scene.org.id, &[waits]).await
     }
 }
 

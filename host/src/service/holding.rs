@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{
+    listeners::Listeners,
     messages::MESSAGE,
     people::People,
     sending::{Letter, Via},
@@ -23,7 +24,7 @@ use crate::{
         releases::{self, Release},
     },
     domain::{
-        Body, Caller, Decision, Held, Hold, HoldState, Message, MessageId, MessageState,
+        Body, Caller, Decision, Happening, Held, Hold, HoldState, Message, MessageId, MessageState,
         NotificationEvents, Org, OrgId, PendingBody, StagedWrites, UserId,
     },
     events::{Event, Exchange},
@@ -81,12 +82,19 @@ pub(super) struct Holding {
     db: Db,
     people: People,
     telling: Telling,
+    listeners: Listeners,
     settings: ReviewSettings,
 }
 
 impl Holding {
-    pub(super) fn new(db: Db, people: People, telling: Telling, settings: ReviewSettings) -> Self {
-        Self { db, people, telling, settings }
+    pub(super) fn new(
+        db: Db,
+        people: People,
+        telling: Telling,
+        listeners: Listeners,
+        settings: ReviewSettings,
+    ) -> Self {
+        Self { db, people, telling, listeners, settings }
     }
 
     pub(super) fn new_hold(&self, caller: &Caller, via: Via, hold: Hold) -> NewHold {
@@ -98,6 +106,7 @@ impl Holding {
     /// revision, and is told so.
     pub(super) async fn decide(&self, org: &Org, id: MessageId, ruling: Ruling) -> Result<Letter> {
         let letter = self.load(org.id, id).await?;
+        self.listeners.ready(org.id).await?;
         let mut tx = self.db.begin(org.id).await?;
         let conn = &mut tx.conn();
         if let Ends::Pass { judged, .. } = &ruling.ends
@@ -132,6 +141,11 @@ impl Holding {
             ends => (HoldState::Released, None, release(conn, &mut scene, &held, ends).await?),
         };
         held::end(conn, id, state, &ending).await?;
+        // A shadowed message is nobody's event.
+        if state == HoldState::Released && !scene.message.shadowed {
+            let released = Happening::Released { message: id };
+            self.listeners.record(conn, org.id, &[released]).await?;
+        }
         let detail = json!({
             "revision": revision,
             "plugin": held.plugin,

@@ -113,7 +113,11 @@ pub struct Limits {
     people: Buckets<(Of, UserId)>,
     sockets: Buckets<SocketKey>,
     outgoing: Buckets<OrgId>,
+    /// Events that plugins are told as well as can be.
+    sampled: Buckets<OrgId>,
     sends: Windows,
+    /// By each org's bot.
+    bots: Windows,
     new_peers: Windows,
 }
 
@@ -123,7 +127,9 @@ impl Default for Limits {
             people: Buckets::new(),
             sockets: Buckets::new(),
             outgoing: Buckets::new(),
+            sampled: Buckets::new(),
             sends: Windows::new(Duration::from_mins(1)),
+            bots: Windows::new(Duration::from_mins(1)),
             new_peers: Windows::new(Self::DAY),
         }
     }
@@ -178,6 +184,19 @@ impl Limits {
             .map_err(|retry_after| Error::RateLimited { what: "outgoing requests", retry_after })
     }
 
+    /// One message of an org's plugins, which its bot sends.
+    pub fn bot(&self, bot: UserId, limits: &OrgLimits) -> Result<()> {
+        self.bots
+            .take(bot, limits.bot_per_minute, Instant::now())
+            .map_err(|retry_after| Error::RateLimited { what: "messages of plugins", retry_after })
+    }
+
+    /// One event of an org that is told as well as can be; false: this one is not.
+    pub fn sampled(&self, org: OrgId, burst: u32, per_second: u32) -> bool {
+        let rate = Rate { burst, per_second: per_second.into() };
+        self.sampled.take(org, rate, Instant::now()).is_ok()
+    }
+
     pub fn forget_socket(&self, socket: SocketKey) {
         self.sockets.0.remove(&socket);
     }
@@ -208,7 +227,9 @@ impl Limits {
         self.people.sweep(now);
         self.sockets.sweep(now);
         self.outgoing.sweep(now);
+        self.sampled.sweep(now);
         self.sends.sweep(now);
+        self.bots.sweep(now);
         self.new_peers.sweep(now);
     }
 }

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde_json::json;
 
 use super::{
-    holding::Holding, people::People, plugins::Plugins, refusals::Refusals, sending::Letter,
-    telling::Telling,
+    holding::Holding, listeners::Listeners, people::People, plugins::Plugins, refusals::Refusals,
+    sending::Letter, telling::Telling,
 };
 use crate::{
     Error, Result,
@@ -16,7 +16,7 @@ use crate::{
         held::{self, Ending},
         messages, notifications, threads,
     },
-    domain::{Caller, DeleteScope, HoldState, Message, MessageId, UserId},
+    domain::{Caller, DeleteScope, Happening, HoldState, Message, MessageId, UserId},
     events::Event,
 };
 
@@ -30,6 +30,7 @@ pub struct Messages {
     pub(super) telling: Telling,
     pub(super) holding: Holding,
     pub(super) refusals: Refusals,
+    pub(super) listeners: Listeners,
 }
 
 impl Messages {
@@ -50,6 +51,7 @@ impl Messages {
         id: MessageId,
         scope: Option<DeleteScope>,
     ) -> Result<()> {
+        self.listeners.ready(caller.org.id).await?;
         let mut tx = self.db.begin(caller.org.id).await?;
         let conn = &mut tx.conn();
         let mut found = messages::lock(conn, caller.user.id, id).await?;
@@ -94,6 +96,11 @@ impl Messages {
         };
         let told: Vec<UserId> = told.into_iter().filter(|user| message.visible_to(*user)).collect();
         forget(conn, &message, scope, &told).await?;
+        if !message.shadowed {
+            let for_everyone = scope == DeleteScope::Everyone;
+            let deleted = Happening::Deleted { message: id, by: caller.user.id, for_everyone };
+            self.listeners.record(conn, caller.org.id, &[deleted]).await?;
+        }
         let events = self.deletion(caller, &message, scope, &told).await?;
         self.telling.commit(tx, events).await
     }

@@ -1,6 +1,7 @@
 //! Use cases: what a request means, whichever door it came in by.
 
 mod directory;
+mod due_events;
 mod due_holds;
 mod editing;
 mod history;
@@ -10,6 +11,7 @@ mod in_flight;
 mod kv;
 mod lanes;
 mod limits;
+mod listeners;
 mod messages;
 mod notifications;
 mod operator;
@@ -35,12 +37,14 @@ use std::{sync::Arc, time::Duration};
 
 pub use crate::db::audit::AuditRow as AuditEntry;
 pub use directory::Directory;
+pub use due_events::{DueEvents, EventSettings};
 pub use due_holds::DueHolds;
 pub use editing::{EditCommand, StoredEdit};
 pub use history::{Anchor, History, NextPart, PAGE as HISTORY_PAGE, Page, ThreadEntry};
 pub use identity::{Identity, Session};
 pub use kv::Kv;
 pub use limits::Limits;
+pub use listeners::{Listeners, News};
 pub use messages::Messages;
 pub use notifications::{NotificationEntry, Notifications, PAGE as NOTIFICATION_PAGE};
 pub use operator::{Operator, OrgChange, OrgEntry};
@@ -88,6 +92,7 @@ pub struct ServiceSettings {
     pub presence_grace: Duration,
     pub review: ReviewSettings,
     pub guests: GuestSettings,
+    pub events: EventSettings,
 }
 
 /// What guests may ask of the server, and how much of it.
@@ -134,6 +139,7 @@ pub struct UseCases {
     pub operator: Operator,
     pub review: Review,
     pub due_holds: DueHolds,
+    pub due_events: DueEvents,
 }
 
 impl Services {
@@ -144,31 +150,48 @@ impl Services {
         plugin_host: PluginHost,
         settings: ServiceSettings,
     ) -> crate::Result<(Self, tokio::task::JoinHandle<()>)> {
-        let registry = Registry::new(db.clone(), &settings.org_defaults)?;
-        let people = People::new(db.clone());
         let limits = Arc::new(Limits::default());
-        let guests = Guests::new(&db, limits.clone(), settings.guests)?;
-        let Guests { kv, outgoing, secrets, directory, .. } = guests.clone();
-        let hooks = Hooks::new(plugin_host.clone()).served_by(Arc::new(guests));
+        let guests = Guests::new(&db, limits.clone(), settings.guests.clone())?;
+        let hooks = Hooks::new(plugin_host.clone()).served_by(Arc::new(guests.clone()));
         let plugins = Plugins::new(db.clone(), plugin_host, hooks);
-        let presence =
-            Presence::new(db.clone(), people.clone(), events.clone(), settings.presence_grace);
-        let (writer, task) = Writer::start(db.clone(), events.clone(), settings.writer);
-        let telling = Telling::start(writer.clone(), events.clone());
+        let shared = Shared {
+            registry: Registry::new(db.clone(), &settings.org_defaults)?,
+            people: People::new(db.clone()),
+            listeners: Listeners::start(&db, &plugins, &limits, settings.events),
+            events: events.clone(),
+            plugins,
+            limits,
+            db,
+        };
+        let (writer, task) = Writer::start(shared.db.clone(), events.clone(), settings.writer);
+        Ok((Self(Arc::new(shared.use_cases(writer, guests, settings))), task))
+    }
+}
+
+/// What use cases are built of.
+struct Shared {
+    db: Db,
+    events: Events,
+    registry: Registry,
+    people: People,
+    limits: Arc<Limits>,
+    plugins: Plugins,
+    listeners: Listeners,
+}
+
+impl Shared {
+    fn use_cases(self, writer: Writer, guests: Guests, settings: ServiceSettings) -> UseCases {
+        let Guests { kv, outgoing, secrets, directory, .. } = guests;
+        let telling = Telling::start(writer.clone(), self.events.clone(), self.listeners.clone());
+        let holding = self.holding(&telling, settings.review);
+        let queue = settings.review.refusals_queue;
+        let refusals = Refusals::start(self.db.clone(), queue, self.listeners.clone());
+        let sending = self.sending(writer, &holding, &refusals);
+        let presence = self.presence(settings.presence_grace);
+        let Self { db, events, registry, people, limits, plugins, listeners } = self;
         let verifier = Verifier::new(settings.verifier);
-        let holding = Holding::new(db.clone(), people.clone(), telling.clone(), settings.review);
-        let refusals = Refusals::start(db.clone(), settings.review.refusals_queue);
-        let use_cases = UseCases {
+        UseCases {
             identity: Identity::new(db.clone(), registry.clone(), people.clone(), verifier),
-            sending: Sending::new(sending::Parts {
-                db: db.clone(),
-                people: people.clone(),
-                plugins: plugins.clone(),
-                limits: limits.clone(),
-                writer,
-                holding: holding.clone(),
-                refusals: refusals.clone(),
-            }),
             messages: Messages {
                 db: db.clone(),
                 people: people.clone(),
@@ -176,6 +199,7 @@ impl Services {
                 telling: telling.clone(),
                 holding: holding.clone(),
                 refusals,
+                listeners: listeners.clone(),
             },
             review: Review { db: db.clone(), people: people.clone(), holding: holding.clone() },
             due_holds: DueHolds {
@@ -185,25 +209,53 @@ impl Services {
                 holding,
                 settings: settings.review,
             },
+            due_events: DueEvents::new(
+                (&db, &registry, &people),
+                (&plugins, &sending, &listeners, &limits),
+                settings.events,
+            ),
             history: History::new(db.clone(), people.clone(), presence.clone()),
-            reading: Reading::new(db.clone(), people.clone(), telling),
+            reading: Reading::new(db.clone(), people.clone(), telling, listeners),
             sync: SyncService::new(db.clone(), people.clone()),
             notifications: Notifications::new(db.clone(), people.clone()),
             operator: Operator::new(db.clone(), registry.clone()),
             sessions: Sessions::new(db.clone(), registry.clone(), people.clone()),
+            typing: Typing::new(people.clone(), events),
             kv,
             outgoing,
             secrets,
             directory,
-            typing: Typing::new(people.clone(), events.clone()),
             presence,
+            sending,
             plugins,
             people,
             limits,
             registry,
             db,
-        };
-        Ok((Self(Arc::new(use_cases)), task))
+        }
+    }
+
+    fn holding(&self, telling: &Telling, settings: ReviewSettings) -> Holding {
+        let (telling, listeners) = (telling.clone(), self.listeners.clone());
+        Holding::new(self.db.clone(), self.people.clone(), telling, listeners, settings)
+    }
+
+    fn sending(&self, writer: Writer, holding: &Holding, refusals: &Refusals) -> Sending {
+        Sending::new(sending::Parts {
+            db: self.db.clone(),
+            people: self.people.clone(),
+            plugins: self.plugins.clone(),
+            limits: self.limits.clone(),
+            writer,
+            holding: holding.clone(),
+            refusals: refusals.clone(),
+            listeners: self.listeners.clone(),
+        })
+    }
+
+    fn presence(&self, grace: Duration) -> Presence {
+        let (events, listeners) = (self.events.clone(), self.listeners.clone());
+        Presence::new(self.db.clone(), self.people.clone(), events, listeners, grace)
     }
 }
 

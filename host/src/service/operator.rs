@@ -155,6 +155,9 @@ impl Operator {
         if [issuer, subject].iter().any(|text| text.contains('\0')) {
             return Err(Error::invalid("subject", "and issuer must not contain U+0000"));
         }
+        if email.is_reserved() {
+            return Err(Error::invalid("email", "must not be the bot's: nobody signs in as it"));
+        }
         let mut tx = self.begin(slug).await?;
         users::unbind(&mut tx.conn(), email, issuer, subject).await?;
         match users::rebind(&mut tx.conn(), email, issuer, subject).await {

@@ -9,11 +9,11 @@ use std::{
 use dashmap::DashMap;
 use time::OffsetDateTime;
 
-use super::people::People;
+use super::{listeners::Listeners, people::People};
 use crate::{
     Result,
     db::{Db, threads, users},
-    domain::{Caller, Email, Org, OrgId, PresenceScope, User, UserId},
+    domain::{Caller, Email, Happening, Org, OrgId, PresenceScope, User, UserId},
     events::{Audience, Event, Events},
 };
 
@@ -40,11 +40,12 @@ pub struct OnlineUser {
     pub since: OffsetDateTime,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Presence {
     db: Db,
     people: People,
     events: Events,
+    listeners: Listeners,
     /// How long somebody whose last socket went stays online: a page reload is no farewell.
     grace: Duration,
     orgs: Arc<DashMap<OrgId, HashMap<UserId, Online>>>,
@@ -54,8 +55,14 @@ impl Presence {
     /// The most people that one answer lists.
     pub const PAGE: usize = 1000;
 
-    pub fn new(db: Db, people: People, events: Events, grace: Duration) -> Self {
-        Self { db, people, events, grace, orgs: Arc::default() }
+    pub(super) fn new(
+        db: Db,
+        people: People,
+        events: Events,
+        listeners: Listeners,
+        grace: Duration,
+    ) -> Self {
+        Self { db, people, events, listeners, grace, orgs: Arc::default() }
     }
 
     /// One more socket of a person; whether it is their first, to be told with
@@ -73,7 +80,16 @@ impl Presence {
         online.turn == 1
     }
 
+    /// Plugins hear of it whatever people may see of each other.
+    async fn mention(&self, caller: &Caller) {
+        let (org_id, user) = (caller.org.id, caller.user.id);
+        if self.listeners.ready(org_id).await.is_ok() {
+            self.listeners.mention(org_id, &Happening::UserOnline { user }, None);
+        }
+    }
+
     pub async fn tell_online(&self, caller: &Caller) {
+        self.mention(caller).await;
         if let Some(audience) = self.audience(&caller.org, caller.user.id).await {
             let (org_id, user) = (caller.org.id, caller.user.clone());
             self.events.publish_lossy(Event::Online { org_id, user, audience });

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 use time::OffsetDateTime;
 
 use super::{
+    listeners::Listeners,
     people::{People, PersonRef},
     telling::Telling,
 };
@@ -17,7 +18,7 @@ use crate::{
         reading,
         reading::Read,
     },
-    domain::{Caller, MessageId, ThreadId, UserId},
+    domain::{Caller, Happening, MessageId, ThreadId, UserId},
     events::{Event, ReadMessage},
 };
 
@@ -36,11 +37,12 @@ pub struct Reading {
     db: Db,
     people: People,
     telling: Telling,
+    listeners: Listeners,
 }
 
 impl Reading {
-    pub fn new(db: Db, people: People, telling: Telling) -> Self {
-        Self { db, people, telling }
+    pub(super) fn new(db: Db, people: People, telling: Telling, listeners: Listeners) -> Self {
+        Self { db, people, telling, listeners }
     }
 
     /// Marks single messages; those that are not the caller's to read are passed over.
@@ -49,6 +51,7 @@ impl Reading {
             return Ok(Marked { updated: 0, ids: Vec::new() });
         }
         let me = caller.user.id;
+        self.listeners.ready(caller.org.id).await?;
         let mut tx = self.db.begin(caller.org.id).await?;
         let conn = &mut tx.conn();
         let read = reading::mark(conn, me, ids).await?;
@@ -64,6 +67,8 @@ impl Reading {
         let told: Vec<NewChange> = read.iter().flat_map(|one| read_changes(me, one)).collect();
         changes::insert(conn, &told).await?;
         let events = self.marked(caller, &read).await?;
+        let reads: Vec<Happening> = events.iter().filter_map(reading_of).collect();
+        self.listeners.record(conn, caller.org.id, &reads).await?;
         self.telling.commit(tx, events).await?;
         let ids: Vec<MessageId> = read.iter().map(|one| one.id).collect();
         Ok(Marked { updated: i64::try_from(ids.len()).unwrap_or(i64::MAX), ids })
@@ -93,6 +98,7 @@ impl Reading {
         let Some(peer) = self.people.find(caller.org.id, peer).await? else { return Ok(nothing) };
         let me = caller.user.id;
         let thread_id = ThreadId::of(me, peer.id);
+        self.listeners.ready(caller.org.id).await?;
         let mut tx = self.db.begin(caller.org.id).await?;
         let conn = &mut tx.conn();
         let named = i32::try_from(MOST_IDS).unwrap_or(i32::MAX);
@@ -132,9 +138,22 @@ impl Reading {
             read_at: read.read_at,
         };
         let events = if read.count > 0 { vec![marked] } else { Vec::new() };
+        let reads: Vec<Happening> = events.iter().filter_map(reading_of).collect();
+        self.listeners.record(conn, caller.org.id, &reads).await?;
         self.telling.commit(tx, events).await?;
         Ok(Marked { updated: read.count, ids: Vec::new() })
     }
+}
+
+/// The same as plugins hear of it.
+fn reading_of(event: &Event) -> Option<Happening> {
+    let (reader, sender, read) = match event {
+        Event::MessagesRead { reader, sender, messages, .. } => (reader, sender, messages),
+        Event::ThreadRead { reader, peer, messages, .. } => (reader, peer, messages),
+        _ => return None,
+    };
+    let messages = read.iter().map(|message| message.id).collect();
+    Some(Happening::Read { reader: reader.id, sender: sender.id, messages })
 }
 
 /// What the reader's own apps, and the sender's where the message is in sight, must learn.

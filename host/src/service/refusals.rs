@@ -11,12 +11,13 @@ use std::{
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
+use super::listeners::Listeners;
 use crate::{
     db::{
         Db, DbError,
         refusals::{self, RefusalRow},
     },
-    domain::{Caller, Decision, MessageId, OrgId, Rejection, UserId},
+    domain::{Caller, Decision, Happening, MessageId, OrgId, Origin, Rejection, UserId},
 };
 
 /// Whom a refused draft was for, and which message a refused edit was to change.
@@ -24,12 +25,15 @@ use crate::{
 pub(super) struct Target {
     pub recipient: UserId,
     pub message: Option<MessageId>,
+    /// Which plugin sent it, if one did.
+    pub origin: Option<Origin>,
 }
 
 #[derive(Clone)]
 pub struct Refusals {
     queue: mpsc::Sender<(OrgId, RefusalRow)>,
     dropped: Arc<AtomicU64>,
+    listeners: Listeners,
 }
 
 impl Refusals {
@@ -37,7 +41,7 @@ impl Refusals {
     const BATCH: usize = 256;
 
     /// Starts the task; it ends when the last `Refusals` is dropped.
-    pub fn start(db: Db, capacity: usize) -> Self {
+    pub fn start(db: Db, capacity: usize, listeners: Listeners) -> Self {
         let (queue, mut waiting) = mpsc::channel(capacity.max(1));
         let dropped = Arc::new(AtomicU64::new(0));
         let count = dropped.clone();
@@ -51,7 +55,7 @@ impl Refusals {
                 }
             }
         });
-        Self { queue, dropped }
+        Self { queue, dropped, listeners }
     }
 
     /// Takes note without waiting; where too many wait, this one is only counted.
@@ -71,6 +75,12 @@ impl Refusals {
             decision: decision.unwrap_or_default(),
             created_at: OffsetDateTime::now_utc(),
         };
+        let rejected = Happening::Rejected {
+            sender: row.sender_id,
+            recipient: row.recipient_id,
+            code: row.reason.clone(),
+        };
+        self.listeners.mention(caller.org.id, &rejected, target.origin);
         if self.queue.try_send((caller.org.id, row)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }

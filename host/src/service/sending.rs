@@ -1,6 +1,7 @@
 //! Sending a message: check, ask, write, announce.
 
 mod queued;
+mod via;
 
 use std::{
     sync::Arc,
@@ -15,6 +16,7 @@ use super::{
     holding::Holding,
     in_flight::{Claim, InFlight},
     limits::Limits,
+    listeners::Listeners,
     people::People,
     plugins::Plugins,
     refusals::{Refusals, Target},
@@ -27,9 +29,10 @@ use crate::{
         Body, BodyLimits, Caller, ClientId, Decision, Draft, Email, Judgement, Message, MessageId,
         NotificationEvents, OrgId, Outcome, ThreadId, User, UserId,
     },
-    events::SocketKey,
-    plugin::{BeforeSend, Door},
+    plugin::BeforeSend,
 };
+
+pub use via::Via;
 
 /// A send as its request says it; its body is not held to any limit yet.
 #[derive(Clone, Debug)]
@@ -38,29 +41,6 @@ pub struct SendCommand {
     pub body: Body,
     pub reply_to: Option<MessageId>,
     pub client_id: Option<ClientId>,
-}
-
-/// How a request came in.
-#[derive(Clone, Copy, Debug)]
-pub enum Via {
-    Rest,
-    Socket(SocketKey),
-}
-
-impl Via {
-    pub(super) fn door(self) -> Door {
-        match self {
-            Self::Rest => Door::Rest,
-            Self::Socket(_) => Door::Socket,
-        }
-    }
-
-    fn socket(self) -> Option<SocketKey> {
-        match self {
-            Self::Rest => None,
-            Self::Socket(key) => Some(key),
-        }
-    }
 }
 
 /// A message with the two people it is between.
@@ -97,10 +77,11 @@ pub enum Prepared {
 pub struct Queued {
     pending: Pending,
     caller: Caller,
+    via: Via,
     recipient: Arc<User>,
     draft: DraftKey,
     /// To ask the plugins again, where they may have read what has changed by now.
-    again: Option<Box<(Via, SendCommand)>>,
+    again: Option<Box<SendCommand>>,
 }
 
 /// A request to send, and its hold on its client id.
@@ -127,6 +108,7 @@ pub struct Sending {
     writer: Writer,
     holding: Holding,
     refusals: Refusals,
+    listeners: Listeners,
     in_flight: InFlight,
     /// Threads that exist, or whose opener has been charged for them.
     threads: Cache<(OrgId, ThreadId), ()>,
@@ -141,14 +123,26 @@ pub(super) struct Parts {
     pub writer: Writer,
     pub holding: Holding,
     pub refusals: Refusals,
+    pub listeners: Listeners,
 }
 
 impl Sending {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { db, people, plugins, limits, writer, holding, refusals } = parts;
+        let Parts { db, people, plugins, limits, writer, holding, refusals, listeners } = parts;
         let threads = Cache::builder().max_capacity(500_000).build();
         let in_flight = InFlight::default();
-        Self { db, people, plugins, limits, writer, holding, refusals, in_flight, threads }
+        Self {
+            db,
+            people,
+            plugins,
+            limits,
+            writer,
+            holding,
+            refusals,
+            listeners,
+            in_flight,
+            threads,
+        }
     }
 
     /// Takes one send from the caller's allowance; comes before the request is read.
@@ -219,7 +213,7 @@ impl Sending {
         let decision = judgement.decision();
         let staged = std::mem::take(&mut judgement.staged);
         let may_conflict = !staged.is_empty() && attempt == 1;
-        let again = may_conflict.then(|| Box::new((via, command.clone())));
+        let again = may_conflict.then(|| Box::new(command.clone()));
         let (body, fate) = self.fate((caller, via), recipient.id, (judgement, &decision))?;
         let draft = Draft {
             sender_id: caller.user.id,
@@ -230,6 +224,7 @@ impl Sending {
             request_hash,
         };
         let key = DraftKey { client_id: command.client_id, request_hash };
+        let news = self.listeners.news(caller.org.id, &fate, via.origin());
         let pending = self.writer.enqueue(Job {
             org_id: caller.org.id,
             draft,
@@ -242,9 +237,10 @@ impl Sending {
             origin: via.socket(),
             notify: caller.org.settings.notification_events == NotificationEvents::All,
             claim,
+            news,
         })?;
         let caller = caller.clone();
-        Ok(Prepared::Queued(Queued { pending, caller, recipient, draft: key, again }))
+        Ok(Prepared::Queued(Queued { pending, caller, via, recipient, draft: key, again }))
     }
 
     /// What becomes of a draft that plugins have judged; of one that they refused, a note.
@@ -259,7 +255,7 @@ impl Sending {
             Outcome::Shadow => Fate::Shadowed,
             Outcome::Hold(hold) => Fate::Held(Box::new(self.holding.new_hold(caller, via, hold))),
             Outcome::Reject(rejection) => {
-                let target = Target { recipient, message: None };
+                let target = Target { recipient, message: None, origin: via.origin() };
                 self.refusals.note(caller, target, &rejection, decision.clone());
                 return Err(Error::Rejected(rejection));
             }
@@ -321,7 +317,10 @@ impl Sending {
     /// Holds whoever writes to somebody for the first time to the day's allowance.
     async fn check_new_peer(&self, caller: &Caller, thread_id: ThreadId) -> Result<()> {
         let key = (caller.org.id, thread_id);
-        if caller.org.settings.limits.new_peers_per_day == 0 || self.threads.contains_key(&key) {
+        let limit = caller.org.settings.limits.new_peers_per_day;
+        // The bot has a limit of its own, and writes to people who are known.
+        let is_free = limit == 0 || caller.user.email.is_reserved();
+        if is_free || self.threads.contains_key(&key) {
             return Ok(());
         }
         let charge = async {

@@ -2,7 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::writer::Writer;
+use super::{listeners::Listeners, writer::Writer};
 use crate::{
     Error, Result,
     db::{DbError, OrgTx},
@@ -17,13 +17,14 @@ struct Told {
 
 /// Tells in the order of commits, behind the messages themselves. A clone is the same.
 #[derive(Clone)]
-pub struct Telling {
+pub(super) struct Telling {
     writer: Writer,
     queue: mpsc::UnboundedSender<Told>,
+    listeners: Listeners,
 }
 
 impl Telling {
-    pub fn start(writer: Writer, events: Events) -> Self {
+    pub(super) fn start(writer: Writer, events: Events, listeners: Listeners) -> Self {
         let (queue, mut told) = mpsc::unbounded_channel::<Told>();
         let progress = writer.progress();
         tokio::spawn(async move {
@@ -34,17 +35,19 @@ impl Telling {
                 }
             }
         });
-        Self { writer, queue }
+        Self { writer, queue, listeners }
     }
 
     /// Commits, in a task that outlives its caller: who hangs up in mid-commit loses nobody
     /// an event. Answers as soon as the commit does.
-    pub async fn commit(&self, tx: OrgTx, events: Vec<Event>) -> Result<()> {
+    pub(super) async fn commit(&self, tx: OrgTx, events: Vec<Event>) -> Result<()> {
         let (done, answer) = oneshot::channel::<Result<(), DbError>>();
         let telling = self.clone();
         tokio::spawn(async move {
+            let org_id = tx.org_id();
             let committed = tx.commit().await;
             if committed.is_ok() {
+                telling.listeners.nudge(org_id);
                 let after = telling.writer.begun();
                 let _ = telling.queue.send(Told { after, events });
             }

@@ -42,6 +42,7 @@ pub(super) struct Asked {
 enum AskedDoor {
     Rest,
     Socket,
+    Plugin,
 }
 
 impl Asked {
@@ -49,6 +50,7 @@ impl Asked {
         let door = match via {
             Via::Rest => AskedDoor::Rest,
             Via::Socket(_) => AskedDoor::Socket,
+            Via::Plugin(_) => AskedDoor::Plugin,
         };
         Self { door, kind: caller.kind, admin: caller.admin, roles: caller.roles.clone() }
     }
@@ -57,6 +59,7 @@ impl Asked {
         match self.door {
             AskedDoor::Rest => Door::Rest,
             AskedDoor::Socket => Door::Socket,
+            AskedDoor::Plugin => Door::Plugin,
         }
     }
 }

@@ -36,7 +36,8 @@ impl Upkeep {
     /// Runs until it is dropped.
     pub async fn run(self) {
         let holds = self.services.due_holds.run();
-        tokio::join!(self.hear(), self.poll(), self.sweep(), self.prune(), holds);
+        let events = self.services.due_events.run();
+        tokio::join!(self.hear(), self.poll(), self.sweep(), self.prune(), holds, events);
     }
 
     async fn hear(&self) {

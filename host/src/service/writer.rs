@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     in_flight::Claim,
     lanes::{Lanes, Person, Waits},
+    listeners::News,
     terms::no_room,
 };
 use crate::{
@@ -62,6 +63,8 @@ pub struct Job {
     pub notify: bool,
     /// Ends with the job: a retry of the same client id waits for that.
     pub claim: Option<Claim>,
+    /// `None`: no plugin sends it, and none is to be told of it.
+    pub news: Option<News>,
 }
 
 /// What became of a draft.
@@ -297,6 +300,9 @@ impl Task {
                 let _ = done.send(Ok(Stored::Duplicate));
                 continue;
             };
+            if let Some(news) = job.news {
+                news.stored(job.org_id, placed.untold);
+            }
             let message = Arc::new(stored_message(row, placed));
             // The answer first: the sender learns its own message before the peer's reply to it.
             let _ = done.send(Ok(Stored::New(message.clone())));
@@ -347,6 +353,7 @@ fn row(waiting: &Waiting) -> NewMessage {
         draft: waiting.job.draft.clone(),
         fate: waiting.job.fate.clone(),
         decision: waiting.job.decision.clone(),
+        news: waiting.job.news.as_ref().map(|news| Box::new(news.row())),
     }
 }
 

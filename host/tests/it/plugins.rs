@@ -5,6 +5,7 @@ mod chain;
 mod compile;
 mod content;
 mod content_life;
+mod events;
 mod hostile;
 mod platform;
 mod runtimes;

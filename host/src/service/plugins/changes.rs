@@ -14,10 +14,10 @@ use super::{
 use crate::{
     Error, Result,
     db::{
-        OrgTx, audit, orgs,
+        OrgTx, audit, orgs, plugin_events,
         plugins::{self, Config, PluginRow, Terms, VersionRow},
     },
-    domain::{Caller, InvalidField, Phase, PluginId, parse_plugin_name},
+    domain::{Caller, EventKind, InvalidField, Phase, PluginId, parse_plugin_name},
     plugin::LogPage,
 };
 
@@ -64,6 +64,11 @@ impl Plugins {
         };
         let content_types = self.declared(&compiled, caller).await?;
         let declared = content_types.as_deref().unwrap_or_default();
+        let events = self
+            .hooks
+            .ask_kinds(&compiled, caller)
+            .await
+            .map_err(|error| Error::invalid("plugin", format!("is refused: {error}")))?;
         let dry_run = self.hooks.dry_run(&compiled, caller, config, declared).await;
         let mut report = serde_json::to_value(&compiled.report).map_err(Error::internal)?;
         if let Some(content_types) = &content_types {
@@ -71,6 +76,9 @@ impl Plugins {
                 serde_json::to_value(content_types).map_err(Error::internal)?;
         }
         report["dryRun"] = serde_json::to_value(dry_run).map_err(Error::internal)?;
+        if !events.is_empty() {
+            report["events"] = events.into_iter().map(EventKind::as_str).collect();
+        }
         let version = compiled.report.sha256.clone();
         let sha256 = unhex(&version).ok_or_else(|| Error::internal("report without a hash"))?;
         let mut tx = self.db.begin(caller.org.id).await?;
@@ -249,6 +257,7 @@ impl Plugins {
     pub async fn remove(&self, caller: &Caller, name: &str) -> Result<()> {
         let (mut tx, plugin) = self.lock(caller, name).await?;
         plugins::delete(&mut tx.conn(), plugin.id).await?;
+        plugin_events::delete_unheard(&mut tx.conn()).await?;
         let detail = json!({ "version": plugin.active_version.as_deref().map(hex) });
         note(&mut tx, caller, name, &Deed { action: "plugin.remove", detail }).await?;
         orgs::touch(&mut tx.conn()).await?;
@@ -273,6 +282,7 @@ impl Plugins {
         deed: Deed,
     ) -> Result<PluginEntry> {
         note(&mut tx, caller, name, &deed).await?;
+        plugin_events::delete_unheard(&mut tx.conn()).await?;
         orgs::touch(&mut tx.conn()).await?;
         tx.commit().await?;
         self.refresh(caller.org.id).await?;

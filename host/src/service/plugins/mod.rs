@@ -4,6 +4,7 @@
 mod changes;
 mod content_types;
 mod entry;
+mod events;
 mod grants;
 mod guests;
 mod rollback;
@@ -59,7 +60,7 @@ impl Plugins {
     }
 
     /// Makes sure that an org's plugins are asked before its first message passes.
-    async fn require_ready(&self, org_id: OrgId) -> Result<()> {
+    pub(super) async fn require_ready(&self, org_id: OrgId) -> Result<()> {
         if self.ready.contains_key(&org_id) {
             return Ok(());
         }
@@ -167,6 +168,7 @@ impl Plugins {
             compiled,
             hooks: hooks(report),
             content_types: content_types::read(report).await?,
+            events: events::events(report),
             granted_hosts: granted_hosts(&row.grants),
             config: row.config,
             config_revision: row.config_revision,

@@ -47,14 +47,15 @@ impl Sending {
     /// Asks the plugins once more about a message that could not be stored with what they had
     /// written for it. What was sent to the same person meanwhile goes before it.
     async fn judge_again(&self, queued: Queued, claim: Option<Claim>) -> Result<Prepared> {
-        let Queued { caller, recipient, draft, again, .. } = queued;
+        let Queued { caller, via, recipient, draft, again, .. } = queued;
         let Some(again) = again else {
-            let target = Target { recipient: recipient.id, message: None };
+            let origin = via.origin();
+            let target = Target { recipient: recipient.id, message: None, origin };
             let rejection = Rejection::moderation_unavailable();
             self.refusals.note(&caller, target, &rejection, None);
             return Err(Error::Rejected(rejection));
         };
-        let (via, command) = *again;
+        let command = *again;
         let request_hash = draft.request_hash;
         let asked = Asked { command, request_hash, claim, attempt: 2 };
         self.judge(&caller, via, asked).await

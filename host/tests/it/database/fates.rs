@@ -190,6 +190,7 @@ async fn what_waits_is_bounded_however_many_come_at_once() {
             origin: None,
             notify: false,
             claim: None,
+            news: None,
         };
         writer.enqueue(job).unwrap()
     };

@@ -86,7 +86,7 @@ impl Scene {
             request_hash: [7; 32],
         };
         let org_id = self.alice.org.id;
-        NewMessage { org_id, id: MessageId::new(), draft, fate, decision: None }
+        NewMessage { org_id, id: MessageId::new(), draft, fate, decision: None, news: None }
     }
 
     /// Alice's edit, as plugins judged it.

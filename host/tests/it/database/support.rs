@@ -16,8 +16,8 @@ use duologue::{
     events::{Event, Events},
     plugin::{Limits, PluginHost},
     service::{
-        GuestSettings, ReviewSettings, SecretSettings, SendCommand, ServiceSettings, Services,
-        WriterLimits,
+        EventSettings, GuestSettings, ReviewSettings, SecretSettings, SendCommand, ServiceSettings,
+        Services, WriterLimits,
     },
     settings::Settings,
 };
@@ -38,6 +38,22 @@ const REVIEW: ReviewSettings = ReviewSettings {
     ask_again: Duration::ZERO,
     ask_again_most: LIMIT,
     refusals_queue: 64,
+};
+/// Told by nobody but a test itself, where a pause is over at once.
+pub const EVENTS: EventSettings = EventSettings {
+    poll: LIMIT,
+    at_once: 8,
+    at_once_per_org: 4,
+    lease: LIMIT,
+    attempts: 3,
+    retry: Duration::ZERO,
+    retry_most: Duration::ZERO,
+    waiting_per_org: 20,
+    sampled_burst: 5,
+    sampled_per_second: 0,
+    sampled_queue: 64,
+    messages_per_call: 5,
+    most_depth: 3,
 };
 /// Keeps test processes from making one template, or clearing up, at the same time.
 const START_LOCK: i64 = 7_274_823;
@@ -86,6 +102,7 @@ impl TestDatabase {
             presence_grace: Duration::ZERO,
             review: REVIEW,
             guests: guests(),
+            events: EVENTS,
         };
         let db = database(&Server::get().postgres.url(&self.name));
         let (events, told) = Events::channel();

@@ -25,6 +25,7 @@ pub const HISTORY: &str = include_str!("history.wat");
 pub const CURIOUS: &str = include_str!("curious.wat");
 pub const LIFECYCLE: &str = include_str!("lifecycle.wat");
 
+const HEARING: &str = include_str!("hearing.wat");
 const ASKING: &str = include_str!("asking.wat");
 const CONSTANT: &str = include_str!("constant.wat");
 const WASI: &str = include_str!("wasi.wat");
@@ -83,6 +84,17 @@ pub fn asking(interfaces: &[&str], texts: &[&str], asking: &str) -> Vec<u8> {
     component_with(&items.concat(), &wat)
 }
 
+/// A guest that wants to hear of these kinds of events, numbered as in `wit/`; before it says so
+/// it does as given in instructions.
+pub fn hearing(kinds: &[u8], before: &str) -> Vec<u8> {
+    let bytes = |bytes: &[u8]| bytes.iter().map(|byte| format!("\\{byte:02x}")).collect::<String>();
+    let wat = HEARING
+        .replace("{kinds}", &bytes(kinds))
+        .replace("{count}", &format!("{:02x}", kinds.len()))
+        .replace("{before}", before);
+    component_with("export on-event;", &wat)
+}
+
 /// The imports of an interface as a core module has them.
 fn core_imports(interface: &str) -> &'static str {
     match interface {
@@ -116,7 +128,7 @@ fn core_imports(interface: &str) -> &'static str {
     }
 }
 
-/// A guest in another language, built by `make guests` (`host/tools/runtime-guests.sh`).
+/// A guest in another language or of another crate, built by `make guests` (`host/tools/runtime-guests.sh`).
 pub fn built(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests").join(name);
     std::fs::read(&path)

@@ -39,6 +39,7 @@ pub fn host() -> PluginHost {
         chain_timeout: Duration::from_secs(20),
         http_call_timeout: Duration::from_secs(10),
         http_chain_timeout: Duration::from_secs(20),
+        event_timeout: Duration::from_secs(20),
         wait_for_instance: Duration::from_secs(10),
         ..Limits::default()
     };
@@ -134,6 +135,7 @@ pub fn installed(compiled: Arc<Compiled>) -> Installation {
         name: "guest".to_owned(),
         version: compiled.report.sha256.clone(),
         hooks: compiled.report.hooks(),
+        events: Vec::new(),
         compiled: Some(compiled),
         config: BTreeMap::new(),
         config_revision: 1,
