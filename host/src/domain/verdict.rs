@@ -375,6 +375,18 @@ mod tests {
     }
 
     #[test]
+    fn a_step_from_before_there_were_several_hooks_is_of_before_send() {
+        let stored = json!({
+            "plugin": "guard", "version": "ab12", "configRevision": 1, "verdict": "pass",
+            "micros": 7, "memoryBytes": 0,
+        });
+
+        let step: Step = serde_json::from_value(stored).unwrap();
+
+        assert_eq!((step.hook.as_str(), step.verdict.as_str()), ("before-send", "pass"));
+    }
+
+    #[test]
     fn a_hold_remembers_a_shadow() {
         let both = hold("a", None, OnExpiry::Refuse).tighten(Outcome::Shadow);
 
