@@ -34,8 +34,11 @@ fresh() { [ -f "$out/$1.wasm" ] && [ "$(cat "$out/$1.stamp" 2>/dev/null)" = "$2"
 exec 9>"$out/lock"
 flock 9
 
-inputs=$(stamp host/tests/it/guests/js/{plugin.js,wit/world.wit} tests/package-lock.json)
-if ! fresh js "$inputs"; then
+# javascript NAME SOURCE WORLD: builds a guest in JavaScript.
+javascript() {
+    local inputs
+    inputs=$(stamp "host/tests/it/guests/js/$2" host/tests/it/guests/js/wit/world.wit tests/package-lock.json)
+    if fresh "$1" "$inputs"; then return; fi
     [ -x "$root/tests/node_modules/.bin/componentize-qjs" ] ||
         (cd "$root/tests" && npm ci --no-audit --no-fund >&2)
     rm -rf "$out/js-wit"
@@ -43,10 +46,13 @@ if ! fresh js "$inputs"; then
     cp "$guests/js/wit/world.wit" "$out/js-wit"
     cp -r "$root/wit" "$out/js-wit/deps/duologue"
     # Without --sync it needs the async part of the component model, which the server leaves out.
-    "$root/tests/node_modules/.bin/componentize-qjs" --sync --wit "$out/js-wit" --world js \
-        --js "$guests/js/plugin.js" --output "$out/js.wasm" >&2
-    echo "$inputs" >"$out/js.stamp"
-fi
+    "$root/tests/node_modules/.bin/componentize-qjs" --sync --wit "$out/js-wit" --world "$3" \
+        --js "$guests/js/$2" --output "$out/$1.wasm" >&2
+    echo "$inputs" >"$out/$1.stamp"
+}
+
+javascript js plugin.js js
+javascript polls polls.js polls
 
 inputs=$(stamp host/tests/it/guests/python/plugin.py)
 if ! fresh python "$inputs"; then

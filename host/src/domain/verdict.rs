@@ -74,6 +74,7 @@ impl Rejection {
     /// Where a content is not what its type asks for.
     pub fn invalid_content(violations: &[Violation]) -> Self {
         Self {
+            id: EntryId::new(),
             reason: "invalid_content".to_owned(),
             user_message: None,
             details: Some(json!({ "violations": violations })),
@@ -374,6 +375,18 @@ mod tests {
                 assert_eq!(one_way, the_other);
             }
         }
+    }
+
+    #[test]
+    fn a_step_from_before_there_were_several_hooks_is_of_before_send() {
+        let stored = json!({
+            "plugin": "guard", "version": "ab12", "configRevision": 1, "verdict": "pass",
+            "micros": 7, "memoryBytes": 0,
+        });
+
+        let step: Step = serde_json::from_value(stored).unwrap();
+
+        assert_eq!((step.hook.as_str(), step.verdict.as_str()), ("before-send", "pass"));
     }
 
     #[test]

@@ -75,7 +75,12 @@ struct Entered<'a> {
 impl<T> Called<T> {
     /// No guest ran.
     pub(super) fn never(fault: Fault, took: Duration) -> Self {
-        Self { outcome: Err(fault), took, memory_bytes: 0, began: false, staged: None }
+        Self::unasked(Err(fault), took)
+    }
+
+    /// The server had the answer by itself.
+    pub(super) fn unasked(outcome: Result<T, Fault>, took: Duration) -> Self {
+        Self { outcome, took, memory_bytes: 0, began: false, staged: None }
     }
 }
 

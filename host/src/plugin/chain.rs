@@ -56,8 +56,8 @@ impl Chain<'_> {
         let question = self.question(plugin, body, Reach::Deciding);
         let mut again = None;
         let asking = plugin.ask(Hook::BeforeSend, self.ask.caller.user.id, async |compiled| {
-            let callee = Arc::clone(&plugin.callee);
-            let mut called = self.turn.before_send(compiled, callee, question).await;
+            let guest = Arc::clone(&plugin.callee);
+            let mut called = self.turn.before_send(compiled, guest, question).await;
             if let Ok(Decision { verdict: Verdict::Modify(body), .. }) = &called.outcome {
                 again = self.validate(body).await;
             }

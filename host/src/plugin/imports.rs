@@ -271,6 +271,7 @@ impl TryFrom<types::Draft> for BotDraft {
                 content_type: ContentType::parse(&draft.body.content_type)?,
                 attachments: attachments.collect(),
                 metadata: draft.body.metadata.into_iter().collect(),
+                preview: None,
             },
             reply_to: reply_to
                 .map_err(|_| InvalidField::new("reply-to", "must be the id of a message"))?,

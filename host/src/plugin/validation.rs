@@ -95,16 +95,15 @@ impl Chain<'_> {
         match self.violations(plugin, rule, &body.content).await {
             Ok(violations) if violations.is_empty() => {}
             Ok(violations) => {
-                let outcome = Ok(Validity::Invalid(violations));
-                return Called { outcome, ..Called::never(Fault::Unloadable, began.elapsed()) };
+                return Called::unasked(Ok(Validity::Invalid(violations)), began.elapsed());
             }
             Err(fault) => return Called::never(fault, began.elapsed()),
         }
         let question = self.question(plugin, body, Reach::Looking);
         let rules = ContentRules { body, limits: self.ask.limits, owns: rule.is_owners() };
         let asking = plugin.ask(Hook::ValidateContent, self.ask.caller.user.id, async |compiled| {
-            let callee = Arc::clone(&plugin.callee);
-            let called = self.turn.validate(compiled, callee, question, rules).await;
+            let guest = Arc::clone(&plugin.callee);
+            let called = self.turn.validate(compiled, guest, question, rules).await;
             self.hold_to_schema(plugin, rule, called).await
         });
         asking.await

@@ -263,10 +263,10 @@ async fn a_modification_that_is_invalid_is_the_modifiers_fault_and_nothing_of_it
     assert_eq!(steps(&allowed), all);
 
     let plugins = vec![plugin().await, modify(OnFault::Hold).await];
-    let held = judged(plugins, &poll(r#""when""#)).await;
-    let Outcome::Hold(hold) = &held.outcome else { panic!("{held:?}") };
+    let waiting = judged(plugins, &poll(r#""when""#)).await;
+    let Outcome::Hold(hold) = &waiting.outcome else { panic!("{waiting:?}") };
     assert_eq!((hold.cause, hold.plugin.as_str()), (HoldCause::Fault, "modify"));
-    assert_eq!(held.body, stored);
+    assert_eq!(waiting.body, stored);
 
     let plugins = vec![plugin().await, modify(OnFault::Reject).await];
     let refusal = judged(plugins, &poll(r#""when""#)).await;
@@ -299,17 +299,17 @@ async fn a_fault_of_validation_goes_by_a_policy_of_its_own() {
     let allowed = judged(vec![plugin(OnFault::Allow).await], &body).await;
     let refusal = judged(vec![plugin(OnFault::Reject).await], &body).await;
     let guard = answering("guard", &Answer::default()).await;
-    let held = judged(vec![plugin(OnFault::Hold).await, guard], &body).await;
+    let waiting = judged(vec![plugin(OnFault::Hold).await, guard], &body).await;
 
     assert_eq!((allowed.outcome, allowed.body), (Outcome::Send, body));
     let Outcome::Reject(rejection) = &refusal.outcome else { panic!("{refusal:?}") };
     assert_eq!(rejection.reason, "content_unchecked");
     assert!(rejection.retry_after_ms.is_some() && rejection.user_message.is_some());
     assert!(refusal.is_fault());
-    let Outcome::Hold(hold) = &held.outcome else { panic!("{held:?}") };
+    let Outcome::Hold(hold) = &waiting.outcome else { panic!("{waiting:?}") };
     assert_eq!((hold.cause, hold.reason.as_str()), (HoldCause::Fault, "no answer: trapped"));
     // The rest is still asked.
-    assert_eq!(steps(&held)[1], ("guard", "before-send", "pass"));
+    assert_eq!(steps(&waiting)[1], ("guard", "before-send", "pass"));
 }
 
 #[tokio::test]

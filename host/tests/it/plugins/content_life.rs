@@ -18,8 +18,11 @@ use crate::{
 };
 
 const SCHEMA: &str = r#"{"type": "string", "pattern": "^[a-z!?]*$"}"#;
-const POLL: &[(&str, Option<&str>)] = &[("acme.poll", Some(SCHEMA))];
-const TEXT: &[(&str, Option<&str>)] = &[("text", None)];
+/// Names, each with its schema.
+type Types = &'static [(&'static str, Option<&'static str>)];
+
+const POLL: Types = &[("acme.poll", Some(SCHEMA))];
+const TEXT: Types = &[("text", None)];
 
 fn poll(content: &str) -> Body {
     let content_type = ContentType::Namespaced("acme.poll".to_owned());
@@ -65,10 +68,9 @@ async fn an_upload_says_once_which_types_it_judges() {
 #[tokio::test]
 async fn a_bad_answer_about_its_types_is_refused_in_words() {
     let org = Org::new(["alice"]).await;
-    let twice = [("text", None), ("text", None)];
-    let cases: [(&[(&str, Option<&str>)], &str); 5] = [
+    let cases: [(Types, &str); 5] = [
         (&[], "1 to 16"),
-        (&twice, "twice"),
+        (&[("text", None), ("text", None)], "twice"),
         (&[("Poll", None)], "no content type"),
         (&[("text", Some("{}"))], "every server's"),
         (&[("acme.poll", Some(r#"{"$ref": "https://a.example"}"#))], "$ref"),
