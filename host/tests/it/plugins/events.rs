@@ -395,6 +395,22 @@ async fn an_answer_comes_from_the_orgs_bot_and_can_be_answered() {
 }
 
 #[tokio::test]
+async fn somebody_may_have_written_to_the_bot_before_there_was_one() {
+    let scene = Scene::listening(&[("reply", "thanks")]).await;
+    let to_bot = SendCommand { to: Email::bot(), ..letter(&scene.bob, "anybody there?") };
+    let sent = scene.services.sending.send(&scene.alice, Via::Rest, to_bot).await.unwrap();
+
+    scene.tell().await;
+
+    let bots: Vec<(String, String)> = scene
+        .database
+        .rows("select id::text, name from users where email = 'bot@duologue.invalid'")
+        .await;
+    assert_eq!(bots, [(sent.letter.recipient.id.to_string(), "Bot".to_owned())]);
+    assert_eq!(scene.bots().await, pairs([("alice@acme.example", "thanks")]));
+}
+
+#[tokio::test]
 async fn a_plugin_never_hears_of_what_it_sent_itself() {
     let scene = Scene::listening(&[("reply", "me again"), ("to", "bob@acme.example")]).await;
     let Scene { services, bob, .. } = &scene;
