@@ -6,9 +6,10 @@ use duologue::{
     Error, Result,
     db::plugin_events::{self, DueEvent},
     domain::{Caller, DeleteScope, Email},
+    events::Events,
     service::{
         Anchor, EditCommand, PersonRef, PluginTerms, ReviewCommand, SendCommand, Sent, Services,
-        Via,
+        Upkeep, Via,
     },
 };
 use serde_json::{Value as Json, json};
@@ -50,16 +51,7 @@ impl Scene {
     }
 
     async fn install(&self, name: &str, wasm: &[u8], config: &[(&str, &str)]) {
-        let (plugins, admin) = (&self.services.plugins, &self.alice);
-        // Boxed: large as futures.
-        Box::pin(plugins.upload(admin, name, wasm)).await.unwrap();
-        let grants = [("messages".to_owned(), json!({}))].into();
-        plugins.grant(admin, name, grants).await.unwrap();
-        let config: BTreeMap<String, String> =
-            config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Box::pin(plugins.configure(admin, name, config)).await.unwrap();
-        let terms = PluginTerms::default();
-        Box::pin(plugins.activate(admin, name, None, terms)).await.unwrap();
+        install(&self.services, &self.alice, (name, wasm), config).await;
     }
 
     async fn send(&self, content: &str) -> Result<Sent> {
@@ -120,6 +112,24 @@ impl Scene {
         let mut handle = self.database.db.org(self.alice.org.id).await.unwrap();
         plugin_events::claim(&mut handle.conn(), lease, 10).await.unwrap()
     }
+}
+
+async fn install(
+    services: &Services,
+    admin: &Caller,
+    (name, wasm): (&str, &[u8]),
+    config: &[(&str, &str)],
+) {
+    let plugins = &services.plugins;
+    // Boxed: large as futures.
+    Box::pin(plugins.upload(admin, name, wasm)).await.unwrap();
+    let grants = [("messages".to_owned(), json!({}))].into();
+    plugins.grant(admin, name, grants).await.unwrap();
+    let config: BTreeMap<String, String> =
+        config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Box::pin(plugins.configure(admin, name, config)).await.unwrap();
+    let terms = PluginTerms::default();
+    Box::pin(plugins.activate(admin, name, None, terms)).await.unwrap();
 }
 
 fn says(content: &str) -> EditCommand {
@@ -546,6 +556,43 @@ async fn of_what_is_told_as_well_as_can_be_only_so_much_is_told() {
     }
 
     assert_eq!(scene.dropped("listener").await, json!({ "sampled": 3 }));
+}
+
+#[tokio::test]
+async fn an_org_whose_plugin_is_slow_holds_up_no_other() {
+    let scene = Scene::listening(&[("reply", "thanks")]).await;
+    let Scene { database, services, alice, .. } = &scene;
+    let [carol, dave] = database.org("other", ["carol", "dave"]).await;
+    install(services, &carol, ("listener", &guests::built("listener.wasm")), &[]).await;
+    // Each of its calls waits until there is a bot, and nobody may make it one.
+    let to_bot = SendCommand { to: Email::bot(), ..letter(&scene.bob, "anybody there?") };
+    services.sending.send(alice, Via::Rest, to_bot).await.unwrap();
+    for _ in 0..6 {
+        scene.send("hello").await.unwrap();
+    }
+    let mut lock = database.raw.begin().await.unwrap();
+    let bot = "select from users where email = 'bot@duologue.invalid' for update";
+    sqlx::raw_sql(bot).execute(&mut *lock).await.unwrap();
+    let (events, _told) = Events::channel();
+    let upkeep = tokio::spawn(Upkeep::new(services.clone(), events).run());
+    database.blocked(1).await;
+
+    services.sending.send(&carol, Via::Rest, letter(&dave, "hello")).await.unwrap();
+
+    let heard = async |of: &Caller| {
+        let page = services.plugins.list_log(of, "listener", 0).await.unwrap();
+        page.lines.len()
+    };
+    while heard(&carol).await == 0 || scene.waiting().await > 7 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(scene.bots().await.len(), 0);
+    lock.rollback().await.unwrap();
+    while scene.waiting().await > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(scene.bots().await.len(), 7);
+    upkeep.abort();
 }
 
 #[tokio::test]
