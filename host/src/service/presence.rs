@@ -89,11 +89,11 @@ impl Presence {
     }
 
     pub async fn tell_online(&self, caller: &Caller) {
-        self.mention(caller).await;
         if let Some(audience) = self.audience(&caller.org, caller.user.id).await {
             let (org_id, user) = (caller.org.id, caller.user.clone());
             self.events.publish_lossy(Event::Online { org_id, user, audience });
         }
+        self.mention(caller).await;
     }
 
     /// One socket less; whoever has none left goes offline after the grace.

@@ -149,6 +149,8 @@ async fn a_claim_of_the_wrong_type_or_value_is_refused() {
         ("email", json!(["alice@example.com"])),
         ("email", json!("a\u{0}@example.com")),
         ("email", json!("Alice <alice@example.com>")),
+        ("email", json!("bot@duologue.invalid")),
+        ("email", json!("BOT@Duologue.Invalid")),
         ("email_verified", json!(false)),
         ("email_verified", json!("false")),
         ("email_verified", json!(0)),

@@ -89,10 +89,10 @@ impl Correspondent {
         }
     }
 
-    /// The same for the same place in the order of sends, however often the event is told.
+    /// The same for the same place in the order of sends, however often the event is told. Each
+    /// plugin has an event of its own; who reads the message learns of neither.
     fn client_id(&self, ordinal: u32) -> Result<ClientId, BotError> {
-        let Origin { plugin_id, .. } = self.origin;
-        let text = format!("plugin:{plugin_id}:{}:{ordinal}", self.event);
+        let text = format!("bot:{}:{ordinal}", self.event);
         ClientId::parse(text).map_err(|broken| BotError::Invalid(broken.to_string()))
     }
 

@@ -87,9 +87,8 @@ pub fn asking(interfaces: &[&str], texts: &[&str], asking: &str) -> Vec<u8> {
 /// A guest that wants to hear of these kinds of events, numbered as in `wit/`; before it says so
 /// it does as given in instructions.
 pub fn hearing(kinds: &[u8], before: &str) -> Vec<u8> {
-    let bytes = |bytes: &[u8]| bytes.iter().map(|byte| format!("\\{byte:02x}")).collect::<String>();
     let wat = HEARING
-        .replace("{kinds}", &bytes(kinds))
+        .replace("{kinds}", &escaped(kinds))
         .replace("{count}", &format!("{:02x}", kinds.len()))
         .replace("{before}", before);
     component_with("export on-event;", &wat)
@@ -174,11 +173,16 @@ pub fn answering(answer: &Answer) -> Vec<u8> {
 
 /// The text of such a guest.
 pub fn constant(answer: &Answer) -> String {
-    let mut bytes = String::new();
-    for byte in &answer.bytes {
-        write!(bytes, "\\{byte:02x}").unwrap();
+    CONSTANT.replace("{answer}", &escaped(&answer.bytes))
+}
+
+/// Bytes as a module in text has them.
+fn escaped(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        write!(text, "\\{byte:02x}").unwrap();
     }
-    CONSTANT.replace("{answer}", &bytes)
+    text
 }
 
 /// The memory of a guest that holds an answer, laid out as the canonical ABI has it: the outcome

@@ -6,9 +6,10 @@ use duologue::{
     Error, Result,
     db::plugin_events::{self, DueEvent},
     domain::{Caller, DeleteScope, Email},
+    events::Events,
     service::{
         Anchor, EditCommand, PersonRef, PluginTerms, ReviewCommand, SendCommand, Sent, Services,
-        Via,
+        Upkeep, Via,
     },
 };
 use serde_json::{Value as Json, json};
@@ -39,27 +40,18 @@ impl Scene {
     }
 
     /// With a plugin that says in its log what it hears, and answers as its configuration tells.
-    async fn listening<const N: usize>(config: [(&str, &str); N]) -> Self {
+    async fn listening(config: &[(&str, &str)]) -> Self {
         let scene = Self::new().await;
         scene.listen("listener", config).await;
         scene
     }
 
-    async fn listen<const N: usize>(&self, name: &str, config: [(&str, &str); N]) {
+    async fn listen(&self, name: &str, config: &[(&str, &str)]) {
         self.install(name, &guests::built("listener.wasm"), config).await;
     }
 
-    async fn install<const N: usize>(&self, name: &str, wasm: &[u8], config: [(&str, &str); N]) {
-        let (plugins, admin) = (&self.services.plugins, &self.alice);
-        // Boxed: large as futures.
-        Box::pin(plugins.upload(admin, name, wasm)).await.unwrap();
-        let grants = [("messages".to_owned(), json!({}))].into();
-        plugins.grant(admin, name, grants).await.unwrap();
-        let config: BTreeMap<String, String> =
-            config.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        Box::pin(plugins.configure(admin, name, config)).await.unwrap();
-        let terms = PluginTerms::default();
-        Box::pin(plugins.activate(admin, name, None, terms)).await.unwrap();
+    async fn install(&self, name: &str, wasm: &[u8], config: &[(&str, &str)]) {
+        install(&self.services, &self.alice, (name, wasm), config).await;
     }
 
     async fn send(&self, content: &str) -> Result<Sent> {
@@ -122,6 +114,24 @@ impl Scene {
     }
 }
 
+async fn install(
+    services: &Services,
+    admin: &Caller,
+    (name, wasm): (&str, &[u8]),
+    config: &[(&str, &str)],
+) {
+    let plugins = &services.plugins;
+    // Boxed: large as futures.
+    Box::pin(plugins.upload(admin, name, wasm)).await.unwrap();
+    let grants = [("messages".to_owned(), json!({}))].into();
+    plugins.grant(admin, name, grants).await.unwrap();
+    let config: BTreeMap<String, String> =
+        config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Box::pin(plugins.configure(admin, name, config)).await.unwrap();
+    let terms = PluginTerms::default();
+    Box::pin(plugins.activate(admin, name, None, terms)).await.unwrap();
+}
+
 fn says(content: &str) -> EditCommand {
     EditCommand { content: Some(content.to_owned()), ..EditCommand::default() }
 }
@@ -132,7 +142,7 @@ fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn each_kind_is_told_with_what_it_is_about() {
-    let scene = Scene::listening([]).await;
+    let scene = Scene::listening(&[]).await;
     let Scene { services, alice, bob, .. } = &scene;
     let sent = services.sending.send(alice, Via::Rest, letter(bob, "one")).await.unwrap();
     let id = sent.letter.message.id;
@@ -178,10 +188,10 @@ async fn each_kind_is_told_with_what_it_is_about() {
 
 #[tokio::test]
 async fn what_is_held_released_or_refused_is_told() {
-    let scene = Scene::listening([]).await;
+    let scene = Scene::listening(&[]).await;
     let Scene { services, alice, bob, .. } = &scene;
     let wasm = guests::answering(&Answer::hold("links", None));
-    scene.install("guard", &wasm, []).await;
+    scene.install("guard", &wasm, &[]).await;
     let id = scene.send("one").await.unwrap().letter.message.id;
     scene.tell().await;
     Box::pin(services.messages.edit(alice, Via::Rest, id, says("two"))).await.unwrap();
@@ -194,7 +204,7 @@ async fn what_is_held_released_or_refused_is_told() {
     let command = ReviewCommand { revision: 2, note: None, reason: None };
     Box::pin(services.review.release(alice, id, command)).await.unwrap();
     scene.tell().await;
-    scene.install("guard", &guests::answering(&Answer::reject("rude", "", "{}")), []).await;
+    scene.install("guard", &guests::answering(&Answer::reject("rude", "", "{}")), &[]).await;
     assert!(matches!(scene.send("four").await, Err(Error::Rejected(_))));
     while scene.heard("listener").await.len() < 6 {
         scene.tell().await;
@@ -216,7 +226,7 @@ async fn what_is_held_released_or_refused_is_told() {
 
 #[tokio::test]
 async fn messages_are_shown_as_they_are_when_it_is_told() {
-    let scene = Scene::listening([]).await;
+    let scene = Scene::listening(&[]).await;
     let id = scene.send("one").await.unwrap().letter.message.id;
     Box::pin(scene.services.messages.edit(&scene.alice, Via::Rest, id, says("two"))).await.unwrap();
     let scope = Some(DeleteScope::Everyone);
@@ -236,8 +246,8 @@ async fn messages_are_shown_as_they_are_when_it_is_told() {
 
 #[tokio::test]
 async fn a_shadowed_message_is_nobodys_event() {
-    let scene = Scene::listening([]).await;
-    scene.install("guard", &guests::answering(&Answer::shadow()), []).await;
+    let scene = Scene::listening(&[]).await;
+    scene.install("guard", &guests::answering(&Answer::shadow()), &[]).await;
     let id = scene.send("one").await.unwrap().letter.message.id;
     Box::pin(scene.services.messages.edit(&scene.alice, Via::Rest, id, says("two"))).await.unwrap();
     scene.services.messages.delete(&scene.alice, id, None).await.unwrap();
@@ -251,7 +261,7 @@ async fn only_what_an_active_plugin_listens_to_is_put_down() {
     let id = scene.send("to nobody").await.unwrap().letter.message.id;
     assert_eq!(scene.waiting().await, 0);
 
-    scene.install("editor", &guests::hearing(&[EDITED], ""), []).await;
+    scene.install("editor", &guests::hearing(&[EDITED], ""), &[]).await;
     let entry = scene.services.plugins.find(&scene.alice, "editor").await.unwrap();
     assert_eq!(entry.versions[0].report["events"], json!(["edited"]));
     scene.send("not listened to").await.unwrap();
@@ -282,14 +292,14 @@ async fn an_upload_that_cannot_say_what_it_hears_is_refused() {
 
 #[tokio::test]
 async fn what_it_wanted_to_hear_goes_with_the_version_that_decides() {
-    let scene = Scene::listening([]).await;
+    let scene = Scene::listening(&[]).await;
     scene.send("one").await.unwrap();
     assert_eq!(scene.waiting().await, 1);
 
-    scene.install("listener", &guests::hearing(&[EDITED], ""), []).await;
+    scene.install("listener", &guests::hearing(&[EDITED], ""), &[]).await;
 
     assert_eq!(scene.waiting().await, 0);
-    scene.listen("listener", []).await;
+    scene.listen("listener", &[]).await;
     scene.send("two").await.unwrap();
     scene.services.plugins.remove(&scene.alice, "listener").await.unwrap();
     assert_eq!(scene.waiting().await, 0);
@@ -301,7 +311,7 @@ async fn a_server_that_knows_of_no_listener_yet_leaves_the_event_to_be_told() {
     let other = scene.database.services_on(&host()).0;
     // In place there, without the plugin.
     other.sending.send(&scene.alice, Via::Rest, letter(&scene.bob, "before")).await.unwrap();
-    scene.listen("listener", []).await;
+    scene.listen("listener", &[]).await;
     scene.send("one").await.unwrap();
 
     Box::pin(other.due_events.round()).await.unwrap();
@@ -317,7 +327,7 @@ async fn a_server_that_knows_of_no_listener_yet_leaves_the_event_to_be_told() {
 
 #[tokio::test]
 async fn a_plugin_that_traps_is_told_again_and_sends_nothing_twice() {
-    let scene = Scene::listening([("reply", "thanks"), ("times", "2"), ("fail-until", "3")]).await;
+    let scene = Scene::listening(&[("reply", "thanks"), ("times", "2"), ("fail-until", "3")]).await;
     scene.send("hello").await.unwrap();
 
     scene.tell().await;
@@ -337,7 +347,7 @@ async fn a_plugin_that_traps_is_told_again_and_sends_nothing_twice() {
 
 #[tokio::test]
 async fn an_event_is_given_up_after_so_many_failures_and_that_is_counted() {
-    let scene = Scene::listening([("fail-until", "9")]).await;
+    let scene = Scene::listening(&[("fail-until", "9")]).await;
     scene.send("hello").await.unwrap();
 
     scene.tell().await;
@@ -351,7 +361,7 @@ async fn an_event_is_given_up_after_so_many_failures_and_that_is_counted() {
 
 #[tokio::test]
 async fn what_a_server_took_on_and_did_not_tell_is_told_by_another() {
-    let scene = Scene::listening([]).await;
+    let scene = Scene::listening(&[]).await;
     scene.send("hello").await.unwrap();
     assert_eq!(scene.take_on(Duration::from_mins(1)).await.len(), 1);
 
@@ -367,7 +377,7 @@ async fn what_a_server_took_on_and_did_not_tell_is_told_by_another() {
 
 #[tokio::test]
 async fn an_answer_comes_from_the_orgs_bot_and_can_be_answered() {
-    let scene = Scene::listening([("reply", "thanks")]).await;
+    let scene = Scene::listening(&[("reply", "thanks")]).await;
     let Scene { services, alice, .. } = &scene;
     scene.send("hello").await.unwrap();
     scene.tell().await;
@@ -395,8 +405,24 @@ async fn an_answer_comes_from_the_orgs_bot_and_can_be_answered() {
 }
 
 #[tokio::test]
+async fn somebody_may_have_written_to_the_bot_before_there_was_one() {
+    let scene = Scene::listening(&[("reply", "thanks")]).await;
+    let to_bot = SendCommand { to: Email::bot(), ..letter(&scene.bob, "anybody there?") };
+    let sent = scene.services.sending.send(&scene.alice, Via::Rest, to_bot).await.unwrap();
+
+    scene.tell().await;
+
+    let bots: Vec<(String, String)> = scene
+        .database
+        .rows("select id::text, name from users where email = 'bot@duologue.invalid'")
+        .await;
+    assert_eq!(bots, [(sent.letter.recipient.id.to_string(), "Bot".to_owned())]);
+    assert_eq!(scene.bots().await, pairs([("alice@acme.example", "thanks")]));
+}
+
+#[tokio::test]
 async fn a_plugin_never_hears_of_what_it_sent_itself() {
-    let scene = Scene::listening([("reply", "me again"), ("to", "bob@acme.example")]).await;
+    let scene = Scene::listening(&[("reply", "me again"), ("to", "bob@acme.example")]).await;
     let Scene { services, bob, .. } = &scene;
     scene.send("hello").await.unwrap();
     scene.tell().await;
@@ -416,7 +442,7 @@ async fn a_plugin_never_hears_of_what_it_sent_itself() {
 async fn answers_to_answers_of_plugins_end() {
     let scene = Scene::new().await;
     for name in ["ping", "pong"] {
-        scene.listen(name, [("reply", name), ("to", "bob@acme.example")]).await;
+        scene.listen(name, &[("reply", name), ("to", "bob@acme.example")]).await;
     }
     scene.send("hello").await.unwrap();
 
@@ -435,7 +461,7 @@ async fn answers_to_answers_of_plugins_end() {
 
 #[tokio::test]
 async fn a_call_and_an_org_send_only_so_many() {
-    let scene = Scene::listening([("reply", "more"), ("times", "7")]).await;
+    let scene = Scene::listening(&[("reply", "more"), ("times", "7")]).await;
     let settings = "
         update orgs set settings = '{ \"limits\": { \"botPerMinute\": 6 } }' returning 1
         ";
@@ -463,7 +489,7 @@ async fn a_plugin_sends_to_people_of_its_own_org_alone() {
         ("itself", "bot@duologue.invalid"),
         ("nowhere", "not an address"),
     ] {
-        scene.listen(name, [("reply", "hello"), ("to", to)]).await;
+        scene.listen(name, &[("reply", "hello"), ("to", to)]).await;
     }
 
     scene.send("hello").await.unwrap();
@@ -485,9 +511,9 @@ async fn an_answer_passes_the_orgs_plugins_like_any_other_message() {
         (Answer::reject("rude", "", "{}"), "Error::Refused(\"rude\")"),
         (Answer::hold("links", None), "Error::Refused(\"held\")"),
     ] {
-        let scene = Scene::listening([("reply", "thanks")]).await;
+        let scene = Scene::listening(&[("reply", "thanks")]).await;
         scene.send("hello").await.unwrap();
-        scene.install("guard", &guests::answering(&answer), []).await;
+        scene.install("guard", &guests::answering(&answer), &[]).await;
 
         scene.tell().await;
 
@@ -501,7 +527,7 @@ async fn an_answer_passes_the_orgs_plugins_like_any_other_message() {
 
 #[tokio::test]
 async fn only_so_many_events_of_an_org_wait_and_the_rest_is_counted() {
-    let scene = Scene::listening([]).await;
+    let scene = Scene::listening(&[]).await;
 
     let mut ids = Vec::new();
     for _ in 0..25 {
@@ -519,9 +545,9 @@ async fn only_so_many_events_of_an_org_wait_and_the_rest_is_counted() {
 
 #[tokio::test]
 async fn of_what_is_told_as_well_as_can_be_only_so_much_is_told() {
-    let scene = Scene::listening([]).await;
+    let scene = Scene::listening(&[]).await;
     let wasm = guests::answering(&Answer::reject("rude", "", "{}"));
-    scene.install("guard", &wasm, []).await;
+    scene.install("guard", &wasm, &[]).await;
     for _ in 0..8 {
         assert!(scene.send("hello").await.is_err());
     }
@@ -533,8 +559,45 @@ async fn of_what_is_told_as_well_as_can_be_only_so_much_is_told() {
 }
 
 #[tokio::test]
+async fn an_org_whose_plugin_is_slow_holds_up_no_other() {
+    let scene = Scene::listening(&[("reply", "thanks")]).await;
+    let Scene { database, services, alice, .. } = &scene;
+    let [carol, dave] = database.org("other", ["carol", "dave"]).await;
+    install(services, &carol, ("listener", &guests::built("listener.wasm")), &[]).await;
+    // Each of its calls waits until there is a bot, and nobody may make it one.
+    let to_bot = SendCommand { to: Email::bot(), ..letter(&scene.bob, "anybody there?") };
+    services.sending.send(alice, Via::Rest, to_bot).await.unwrap();
+    for _ in 0..6 {
+        scene.send("hello").await.unwrap();
+    }
+    let mut lock = database.raw.begin().await.unwrap();
+    let bot = "select from users where email = 'bot@duologue.invalid' for update";
+    sqlx::raw_sql(bot).execute(&mut *lock).await.unwrap();
+    let (events, _told) = Events::channel();
+    let upkeep = tokio::spawn(Upkeep::new(services.clone(), events).run());
+    database.blocked(1).await;
+
+    services.sending.send(&carol, Via::Rest, letter(&dave, "hello")).await.unwrap();
+
+    let heard = async |of: &Caller| {
+        let page = services.plugins.list_log(of, "listener", 0).await.unwrap();
+        page.lines.len()
+    };
+    while heard(&carol).await == 0 || scene.waiting().await > 7 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(scene.bots().await.len(), 0);
+    lock.rollback().await.unwrap();
+    while scene.waiting().await > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(scene.bots().await.len(), 7);
+    upkeep.abort();
+}
+
+#[tokio::test]
 async fn nobody_is_given_the_bots_address() {
-    let scene = Scene::listening([("reply", "thanks")]).await;
+    let scene = Scene::listening(&[("reply", "thanks")]).await;
     scene.send("hello").await.unwrap();
     scene.tell().await;
     let bot = Email::parse("BOT@duologue.invalid").unwrap();
