@@ -8,7 +8,10 @@ use crate::{
     db::PoolLimits,
     http::HttpSettings,
     plugin::{BreakerLimits, Limits},
-    service::{GuestSettings, ReviewSettings, SecretSettings, ServiceSettings, WriterLimits},
+    service::{
+        GuestSettings, NotifySettings, ReviewSettings, SecretSettings, ServiceSettings,
+        WriterLimits,
+    },
     settings::Settings,
     socket::SocketSettings,
 };
@@ -28,7 +31,15 @@ pub(super) fn pool(settings: &Settings) -> PoolLimits {
 pub(super) fn services(settings: &Settings, secrets: &Secrets) -> ServiceSettings {
     let tokens = &settings.tokens;
     let review = &settings.review;
+    let notifications = &settings.notifications;
     ServiceSettings {
+        notifying: NotifySettings {
+            interval: notifications.interval,
+            lease: notifications.lease,
+            attempts: notifications.attempts.max(1),
+            at_once: notifications.at_once.max(1),
+            at_once_per_org: notifications.at_once_per_org.max(1),
+        },
         review: ReviewSettings {
             interval: review.interval,
             ask_again: review.ask_again,
@@ -97,6 +108,7 @@ pub(super) fn plugins(settings: &Settings) -> Limits {
         chain_timeout: plugins.chain,
         http_call_timeout: plugins.http_call,
         http_chain_timeout: plugins.http_chain,
+        notify_timeout: plugins.notify,
         memory_bytes: plugins.memory_bytes,
         table_elements: plugins.table_elements,
         handed_over_bytes: plugins.handed_over_bytes,

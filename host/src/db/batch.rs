@@ -22,6 +22,8 @@ pub struct NewMessage {
     pub fate: Fate,
     /// How plugins decided; `None` where none was asked.
     pub decision: Option<Decision>,
+    /// Plugins decide how its recipient is told.
+    pub asks_notify: bool,
 }
 
 /// What becomes of a message as it is stored.
@@ -84,12 +86,13 @@ struct Columns<'a> {
     reply_tos: Vec<Option<MessageId>>,
     fates: Vec<i16>,
     decisions: Vec<Option<String>>,
+    asks_notify: Vec<bool>,
 }
 
 impl<'a> Columns<'a> {
     fn of(batch: &'a [NewMessage]) -> Self {
         let mut columns = Self::default();
-        for NewMessage { org_id, id, draft, fate, decision } in batch {
+        for NewMessage { org_id, id, draft, fate, decision, asks_notify } in batch {
             columns.org_ids.push(*org_id);
             columns.ids.push(*id);
             columns.thread_ids.push(draft.thread_id());
@@ -104,6 +107,7 @@ impl<'a> Columns<'a> {
             columns.reply_tos.push(draft.reply_to);
             columns.fates.push(fate.code());
             columns.decisions.push(decision.as_ref().map(json_text));
+            columns.asks_notify.push(*asks_notify);
         }
         columns
     }
@@ -196,11 +200,11 @@ async fn insert_messages(
             from unnest(
                 $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[],
                 $7::bytea[], $8::text[], $9::text[], $10::text[], $11::text[], $12::uuid[],
-                $13::smallint[], $14::text[]
+                $13::smallint[], $14::text[], $15::boolean[]
             ) with ordinality as draft (
                 org_id, id, thread_id, sender_id, recipient_id, client_id,
                 request_hash, content, content_type, attachments, metadata, reply_to,
-                fate, decision, ord
+                fate, decision, asks_notify, ord
             )
             where client_id is null or not exists (
                 select
@@ -287,8 +291,8 @@ async fn insert_messages(
             join user_state using (org_id, user_id)
         ),
         notification as (
-            insert into notifications (org_id, user_id, id)
-            select org_id, recipient_id, id
+            insert into notifications (org_id, user_id, id, undecided, due_at)
+            select org_id, recipient_id, id, asks_notify, case when asks_notify then now() end
             from placed
             where fate = 0
         ),
@@ -328,6 +332,7 @@ async fn insert_messages(
         &columns.reply_tos as &[Option<MessageId>],
         &columns.fates,
         &columns.decisions as &[Option<String>],
+        &columns.asks_notify,
     )
     .fetch_all(conn)
     .await

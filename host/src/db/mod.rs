@@ -13,6 +13,7 @@ pub mod kv;
 pub mod messages;
 pub mod notices;
 pub mod notifications;
+pub mod notifying;
 pub mod orgs;
 pub mod plugins;
 pub mod reading;

@@ -77,26 +77,26 @@ pub struct BeforeSend<'a> {
 #[derive(Clone)]
 pub struct Hooks {
     host: PluginHost,
-    services: Option<Arc<dyn HostServices>>,
+    pub(super) services: Option<Arc<dyn HostServices>>,
     orgs: Arc<DashMap<OrgId, OrgPlugins>>,
 }
 
 /// Cheap to clone: a call keeps the one it began with.
 #[derive(Clone)]
-struct OrgPlugins {
+pub(super) struct OrgPlugins {
     installed: Arc<[Installed]>,
     /// Outlives a replacement, so that calls in flight go on to count.
-    share: Arc<Semaphore>,
+    pub(super) share: Arc<Semaphore>,
 }
 
 pub(super) struct Installed {
-    id: PluginId,
+    pub(super) id: PluginId,
     compiled: Option<Arc<Compiled>>,
     pub(super) callee: Arc<Callee>,
     pub(super) config_revision: i64,
     phase: Phase,
     pub(super) on_fault: OnFault,
-    granted_hosts: Arc<[HostPattern]>,
+    pub(super) granted_hosts: Arc<[HostPattern]>,
     /// It imports `http` and was granted hosts.
     uses_http: bool,
     posts: Vec<Post>,
@@ -185,7 +185,7 @@ impl Hooks {
                 messages_24h,
                 body: round.body(),
                 phase: plugin.phase,
-                patience: plugin.patience(&self.host.0.limits),
+                patience: plugin.patience(Hook::BeforeSend, &self.host.0.limits),
                 serving,
             };
             // Boxed, so that messages which no plugin judges do not carry it along.
@@ -211,7 +211,7 @@ impl Hooks {
         let limits = &self.host.0.limits;
         let posts = plugin.posts.iter().map(|post| Live {
             hook: post.hook.as_str(),
-            counters: post.meter.read(plugin.patience(limits), limits.memory_bytes),
+            counters: post.meter.read(plugin.patience(post.hook, limits), limits.memory_bytes),
             breaker: post.breaker.read(Instant::now()),
         });
         posts.collect()
@@ -237,7 +237,7 @@ impl Hooks {
         opened.map(|plugin| (plugin.id, plugin.callee.version.clone())).collect()
     }
 
-    fn plugins_of(&self, org: OrgId) -> Option<OrgPlugins> {
+    pub(super) fn plugins_of(&self, org: OrgId) -> Option<OrgPlugins> {
         // Cloned, so that no lock is held while guests run.
         self.orgs.get(&org).map(|plugins| plugins.clone())
     }
@@ -245,7 +245,7 @@ impl Hooks {
 
 impl OrgPlugins {
     /// Those that take part there, in the order in which they are asked.
-    fn at(&self, hook: Hook) -> impl Iterator<Item = &Installed> {
+    pub(super) fn at(&self, hook: Hook) -> impl Iterator<Item = &Installed> {
         self.installed.iter().filter(move |plugin| plugin.post(hook).is_some())
     }
 
@@ -308,13 +308,17 @@ impl Installed {
     }
 
     /// How long one call may take.
-    fn patience(&self, limits: &Limits) -> Duration {
-        if self.uses_http { limits.http_call_timeout } else { limits.call_timeout }
+    fn patience(&self, hook: Hook, limits: &Limits) -> Duration {
+        match hook {
+            Hook::OnNotify => limits.notify_timeout,
+            _ if self.uses_http => limits.http_call_timeout,
+            _ => limits.call_timeout,
+        }
     }
 
     /// Calls a guest, unless it is being spared. `subject` is whose doing the call is: faults count
     /// by them.
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         hook: Hook,
         subject: UserId,
@@ -335,7 +339,12 @@ impl Installed {
     }
 
     /// Adds a call to what its admins read; `word` names its outcome.
-    fn count<T>(&self, hook: Hook, called: &Called<T>, word: impl Fn(&T) -> &'static str) {
+    pub(super) fn count<T>(
+        &self,
+        hook: Hook,
+        called: &Called<T>,
+        word: impl Fn(&T) -> &'static str,
+    ) {
         let Some(post) = self.post(hook) else { return };
         let outcome = called.outcome.as_ref().map(word).map_err(Fault::as_str);
         post.meter.count(outcome, called.took, called.memory_bytes);

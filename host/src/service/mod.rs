@@ -12,6 +12,8 @@ mod lanes;
 mod limits;
 mod messages;
 mod notifications;
+mod notifying;
+mod nudges;
 mod operator;
 mod outgoing;
 mod people;
@@ -42,7 +44,9 @@ pub use identity::{Identity, Session};
 pub use kv::Kv;
 pub use limits::Limits;
 pub use messages::Messages;
-pub use notifications::{NotificationEntry, Notifications, PAGE as NOTIFICATION_PAGE};
+pub use notifications::{Notifications, PAGE as NOTIFICATION_PAGE};
+pub use notifying::{NotifySettings, Notifying};
+pub use nudges::{Notify, Nudge};
 pub use operator::{Operator, OrgChange, OrgEntry};
 pub use outgoing::{LookUp, Names, Outgoing, SystemNames};
 pub use people::{People, PersonRef};
@@ -87,6 +91,7 @@ pub struct ServiceSettings {
     /// How long somebody without a socket still counts as online.
     pub presence_grace: Duration,
     pub review: ReviewSettings,
+    pub notifying: NotifySettings,
     pub guests: GuestSettings,
 }
 
@@ -123,6 +128,7 @@ pub struct UseCases {
     pub reading: Reading,
     pub sync: SyncService,
     pub notifications: Notifications,
+    pub notifying: Notifying,
     pub presence: Presence,
     pub sessions: Sessions,
     pub typing: Typing,
@@ -138,6 +144,7 @@ pub struct UseCases {
 
 impl Services {
     /// Builds all of it and starts the writer; the handle ends when the last service is dropped.
+    #[expect(clippy::too_many_lines, reason = "a list of parts, in the order of their needs")]
     pub fn new(
         db: Db,
         events: &Events,
@@ -156,7 +163,13 @@ impl Services {
         let (writer, task) = Writer::start(db.clone(), events.clone(), settings.writer);
         let telling = Telling::start(writer.clone(), events.clone());
         let verifier = Verifier::new(settings.verifier);
-        let holding = Holding::new(db.clone(), people.clone(), telling.clone(), settings.review);
+        let holding = Holding::new(holding::Parts {
+            db: db.clone(),
+            people: people.clone(),
+            plugins: plugins.clone(),
+            telling: telling.clone(),
+            settings: settings.review,
+        });
         let refusals = Refusals::start(db.clone(), settings.review.refusals_queue);
         let use_cases = UseCases {
             identity: Identity::new(db.clone(), registry.clone(), people.clone(), verifier),
@@ -185,6 +198,15 @@ impl Services {
                 holding,
                 settings: settings.review,
             },
+            notifying: Notifying::new(notifying::Parts {
+                db: db.clone(),
+                registry: registry.clone(),
+                people: people.clone(),
+                plugins: plugins.clone(),
+                presence: presence.clone(),
+                telling: telling.clone(),
+                settings: settings.notifying,
+            }),
             history: History::new(db.clone(), people.clone(), presence.clone()),
             reading: Reading::new(db.clone(), people.clone(), telling),
             sync: SyncService::new(db.clone(), people.clone()),

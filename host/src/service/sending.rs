@@ -25,7 +25,7 @@ use crate::{
     db::{Db, batch::Fate, messages, threads},
     domain::{
         Body, BodyLimits, Caller, ClientId, Decision, Draft, Email, Judgement, Message, MessageId,
-        NotificationEvents, OrgId, Outcome, ThreadId, User, UserId,
+        OrgId, Outcome, ThreadId, User, UserId,
     },
     events::SocketKey,
     plugin::{BeforeSend, Door, Hook},
@@ -240,7 +240,7 @@ impl Sending {
             recipient: recipient.clone(),
             recipient_reply_to,
             origin: via.socket(),
-            notify: caller.org.settings.notification_events == NotificationEvents::All,
+            notify: self.plugins.notify(&caller.org).await?,
             claim,
         })?;
         let caller = caller.clone();

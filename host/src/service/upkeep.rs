@@ -36,7 +36,8 @@ impl Upkeep {
     /// Runs until it is dropped.
     pub async fn run(self) {
         let holds = self.services.due_holds.run();
-        tokio::join!(self.hear(), self.poll(), self.sweep(), self.prune(), holds);
+        let notifying = self.services.notifying.run();
+        tokio::join!(self.hear(), self.poll(), self.sweep(), self.prune(), holds, notifying);
     }
 
     async fn hear(&self) {

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     in_flight::Claim,
     lanes::{Lanes, Person, Waits},
+    nudges::Notify,
     terms::no_room,
 };
 use crate::{
@@ -58,8 +59,8 @@ pub struct Job {
     /// What the message replies to, as the recipient sees it.
     pub recipient_reply_to: Option<MessageId>,
     pub origin: Option<SocketKey>,
-    /// The org asks for `notification` on every message.
-    pub notify: bool,
+    /// How the recipient is told, beside the message itself.
+    pub notify: Notify,
     /// Ends with the job: a retry of the same client id waits for that.
     pub claim: Option<Claim>,
 }
@@ -312,9 +313,10 @@ impl Task {
                     sender_prev_seq: placed.sender_prev_seq,
                     recipient_prev_seq: placed.recipient_prev_seq,
                     origin: job.origin,
-                    notify: job.notify,
+                    notify: job.notify.is_live(),
                 })
                 .await;
+            job.notify.stored();
         }
     }
 }
@@ -347,6 +349,7 @@ fn row(waiting: &Waiting) -> NewMessage {
         draft: waiting.job.draft.clone(),
         fate: waiting.job.fate.clone(),
         decision: waiting.job.decision.clone(),
+        asks_notify: waiting.job.notify.is_asked(),
     }
 }
 

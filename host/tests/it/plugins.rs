@@ -4,6 +4,8 @@ mod asking;
 mod chain;
 mod compile;
 mod hostile;
+mod notify;
+mod notifying;
 mod platform;
 mod runtimes;
 mod staging;

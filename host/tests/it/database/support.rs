@@ -16,8 +16,8 @@ use duologue::{
     events::{Event, Events},
     plugin::{Limits, PluginHost},
     service::{
-        GuestSettings, ReviewSettings, SecretSettings, SendCommand, ServiceSettings, Services,
-        WriterLimits,
+        GuestSettings, NotifySettings, ReviewSettings, SecretSettings, SendCommand,
+        ServiceSettings, Services, WriterLimits,
     },
     settings::Settings,
 };
@@ -38,6 +38,14 @@ const REVIEW: ReviewSettings = ReviewSettings {
     ask_again: Duration::ZERO,
     ask_again_most: LIMIT,
     refusals_queue: 64,
+};
+/// What a server has taken on may be taken on again at once.
+const NOTIFYING: NotifySettings = NotifySettings {
+    interval: LIMIT,
+    lease: Duration::ZERO,
+    attempts: 3,
+    at_once: 8,
+    at_once_per_org: 4,
 };
 /// Keeps test processes from making one template, or clearing up, at the same time.
 const START_LOCK: i64 = 7_274_823;
@@ -85,6 +93,7 @@ impl TestDatabase {
             writer: WriterLimits { queue: 1024, batch: 64, patience: LIMIT },
             presence_grace: Duration::ZERO,
             review: REVIEW,
+            notifying: NOTIFYING,
             guests: guests(),
         };
         let db = database(&Server::get().postgres.url(&self.name));
