@@ -9,7 +9,7 @@ import { startServer } from './harness/server.mjs';
 import { MESSAGES } from './harness/user.mjs';
 import { bodyOf, Filter, moderated, succeed, versionOf } from './harness/word_filter.mjs';
 
-/** Owns `acme.poll` and tightens `text`, as `make guests` builds it (host/tests/it/guests/js/polls.js). */
+/** Owns `acme.poll` and tightens `text`, as `make guests` builds it (host/tests/it/guests/polls/plugin.js). */
 const POLLS = readFileSync(
   process.env.DUOLOGUE_POLLS ?? join(import.meta.dirname, '../target/guests/polls.wasm'),
 );

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
-use crate::domain::{DeleteScope, Message, MessageId, OrgId, User, UserId};
+use crate::domain::{DeleteScope, Message, MessageId, Notification, OrgId, User, UserId};
 
 /// One open socket of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,6 +54,12 @@ pub enum Event {
         recipient_prev_seq: i64,
         /// The org asks for `notification` on every message.
         notify: bool,
+    },
+    /// A recipient is told of a message as plugins want it.
+    Notified {
+        org_id: OrgId,
+        to: UserId,
+        notification: Box<Notification>,
     },
     MessageUpdated(Exchange),
     /// An edit began to wait for a review, or was refused: for its sender alone to know.

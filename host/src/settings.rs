@@ -25,6 +25,7 @@ pub struct Settings {
     pub tokens: Tokens,
     pub presence: Presence,
     pub review: Review,
+    pub notifications: Notifications,
     pub plugins: Plugins,
     pub events: Events,
     pub kv: KvLimits,
@@ -149,6 +150,18 @@ pub struct Review {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Notifications {
+    #[serde(rename = "interval_ms", deserialize_with = "millis")]
+    pub interval: Duration,
+    #[serde(rename = "lease_ms", deserialize_with = "millis")]
+    pub lease: Duration,
+    pub attempts: u32,
+    pub at_once: usize,
+    pub at_once_per_org: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Plugins {
     pub max_upload_bytes: usize,
     #[serde(rename = "call_ms", deserialize_with = "millis")]
@@ -163,6 +176,8 @@ pub struct Plugins {
     pub http_chain: Duration,
     #[serde(rename = "event_ms", deserialize_with = "millis")]
     pub event: Duration,
+    #[serde(rename = "notify_ms", deserialize_with = "millis")]
+    pub notify: Duration,
     pub memory_bytes: usize,
     pub table_elements: usize,
     pub handed_over_bytes: usize,

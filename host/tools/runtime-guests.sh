@@ -34,25 +34,26 @@ fresh() { [ -f "$out/$1.wasm" ] && [ "$(cat "$out/$1.stamp" 2>/dev/null)" = "$2"
 exec 9>"$out/lock"
 flock 9
 
-# javascript NAME SOURCE WORLD: builds a guest in JavaScript.
+# javascript NAME: a guest in a folder and a world of that name.
 javascript() {
     local inputs
-    inputs=$(stamp "host/tests/it/guests/js/$2" host/tests/it/guests/js/wit/world.wit tests/package-lock.json)
-    if fresh "$1" "$inputs"; then return; fi
+    inputs=$(stamp "host/tests/it/guests/$1/"{plugin.js,wit/world.wit} tests/package-lock.json)
+    fresh "$1" "$inputs" && return
     [ -x "$root/tests/node_modules/.bin/componentize-qjs" ] ||
         (cd "$root/tests" && npm ci --no-audit --no-fund >&2)
-    rm -rf "$out/js-wit"
-    mkdir -p "$out/js-wit/deps"
-    cp "$guests/js/wit/world.wit" "$out/js-wit"
-    cp -r "$root/wit" "$out/js-wit/deps/duologue"
+    rm -rf "$out/$1-wit"
+    mkdir -p "$out/$1-wit/deps"
+    cp "$guests/$1/wit/world.wit" "$out/$1-wit"
+    cp -r "$root/wit" "$out/$1-wit/deps/duologue"
     # Without --sync it needs the async part of the component model, which the server leaves out.
-    "$root/tests/node_modules/.bin/componentize-qjs" --sync --wit "$out/js-wit" --world "$3" \
-        --js "$guests/js/$2" --output "$out/$1.wasm" >&2
+    "$root/tests/node_modules/.bin/componentize-qjs" --sync --wit "$out/$1-wit" --world "$1" \
+        --js "$guests/$1/plugin.js" --output "$out/$1.wasm" >&2
     echo "$inputs" >"$out/$1.stamp"
 }
 
-javascript js plugin.js js
-javascript polls polls.js polls
+javascript js
+javascript notify
+javascript polls
 
 inputs=$(stamp host/tests/it/guests/python/plugin.py)
 if ! fresh python "$inputs"; then

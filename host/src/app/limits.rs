@@ -9,7 +9,8 @@ use crate::{
     http::HttpSettings,
     plugin::{BreakerLimits, Limits},
     service::{
-        EventSettings, GuestSettings, ReviewSettings, SecretSettings, ServiceSettings, WriterLimits,
+        EventSettings, GuestSettings, NotifySettings, ReviewSettings, SecretSettings,
+        ServiceSettings, WriterLimits,
     },
     settings::Settings,
     socket::SocketSettings,
@@ -30,7 +31,15 @@ pub(super) fn pool(settings: &Settings) -> PoolLimits {
 pub(super) fn services(settings: &Settings, secrets: &Secrets) -> ServiceSettings {
     let tokens = &settings.tokens;
     let review = &settings.review;
+    let notifications = &settings.notifications;
     ServiceSettings {
+        notifying: NotifySettings {
+            interval: notifications.interval,
+            lease: notifications.lease,
+            attempts: notifications.attempts.max(1),
+            at_once: notifications.at_once.max(1),
+            at_once_per_org: notifications.at_once_per_org.max(1),
+        },
         review: ReviewSettings {
             interval: review.interval,
             ask_again: review.ask_again,
@@ -120,6 +129,7 @@ pub(super) fn plugins(settings: &Settings) -> Limits {
         http_call_timeout: plugins.http_call,
         http_chain_timeout: plugins.http_chain,
         event_timeout: plugins.event,
+        notify_timeout: plugins.notify,
         memory_bytes: plugins.memory_bytes,
         table_elements: plugins.table_elements,
         handed_over_bytes: plugins.handed_over_bytes,

@@ -28,6 +28,8 @@ pub struct NewMessage {
     pub decision: Option<Decision>,
     /// `None`: no plugin sends it, and none is to be told of it.
     pub news: Option<Box<News>>,
+    /// Plugins decide how its recipient is told.
+    pub asks_notify: bool,
 }
 
 /// What becomes of a message as it is stored.
@@ -93,12 +95,13 @@ struct Columns<'a> {
     fates: Vec<i16>,
     decisions: Vec<Option<String>>,
     previews: Vec<Option<&'a str>>,
+    asks_notify: Vec<bool>,
 }
 
 impl<'a> Columns<'a> {
     fn of(batch: &'a [NewMessage]) -> Self {
         let mut columns = Self::default();
-        for NewMessage { org_id, id, draft, fate, decision, .. } in batch {
+        for NewMessage { org_id, id, draft, fate, decision, asks_notify, .. } in batch {
             columns.org_ids.push(*org_id);
             columns.ids.push(*id);
             columns.thread_ids.push(draft.thread_id());
@@ -114,6 +117,7 @@ impl<'a> Columns<'a> {
             columns.fates.push(fate.code());
             columns.decisions.push(decision.as_ref().map(json_text));
             columns.previews.push(draft.body.preview.as_deref());
+            columns.asks_notify.push(*asks_notify);
         }
         columns
     }
@@ -219,11 +223,11 @@ async fn insert_messages(
             from unnest(
                 $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[],
                 $7::bytea[], $8::text[], $9::text[], $10::text[], $11::text[], $12::uuid[],
-                $13::smallint[], $14::text[], $15::text[]
+                $13::smallint[], $14::text[], $15::text[], $16::boolean[]
             ) with ordinality as draft (
                 org_id, id, thread_id, sender_id, recipient_id, client_id,
                 request_hash, content, content_type, attachments, metadata, reply_to,
-                fate, decision, preview, ord
+                fate, decision, preview, asks_notify, ord
             )
             where client_id is null or not exists (
                 select
@@ -310,8 +314,8 @@ async fn insert_messages(
             join user_state using (org_id, user_id)
         ),
         notification as (
-            insert into notifications (org_id, user_id, id)
-            select org_id, recipient_id, id
+            insert into notifications (org_id, user_id, id, undecided, due_at)
+            select org_id, recipient_id, id, asks_notify, case when asks_notify then now() end
             from placed
             where fate = 0
         ),
@@ -353,6 +357,7 @@ async fn insert_messages(
         &columns.fates,
         &columns.decisions as &[Option<String>],
         &columns.previews as &[Option<&str>],
+        &columns.asks_notify,
     )
     .fetch_all(conn)
     .await

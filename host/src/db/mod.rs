@@ -14,6 +14,7 @@ pub mod kv;
 pub mod messages;
 pub mod notices;
 pub mod notifications;
+pub mod notifying;
 pub mod orgs;
 pub mod persons;
 pub mod plugin_events;

@@ -162,20 +162,23 @@ pub async fn give(
     .await
 }
 
-/// The notification of a message that its recipient is only given now.
+/// The notification of a message that its recipient is only given now. `asks_notify`: plugins
+/// decide how they are told.
 pub async fn insert_notification(
     conn: &mut OrgConn<'_>,
     recipient: UserId,
     id: MessageId,
+    asks_notify: bool,
 ) -> Result<(), DbError> {
     sqlx::query!(
         r#"
-        insert into notifications (org_id, user_id, id)
-        values ($1, $2, $3)
+        insert into notifications (org_id, user_id, id, undecided, due_at)
+        values ($1, $2, $3, $4, case when $4 then now() end)
         "#,
         conn.org_id as _,
         recipient as _,
         id as _,
+        asks_notify,
     )
     .execute(&mut *conn.conn)
     .await

@@ -9,6 +9,7 @@ mod ids;
 mod key;
 mod kv;
 mod message;
+mod notification;
 mod org;
 mod outgoing;
 mod plugin_name;
@@ -29,6 +30,7 @@ pub use kv::{Increment, KvEntry, KvError, KvKey, KvLimits, KvLook, KvUsage, KvWr
 pub use message::{
     Attachment, Body, ClientId, ContentType, DeleteScope, Draft, Message, MessageState, Metadata,
 };
+pub use notification::{Channels, Delivery, Notification, Notified, Priority, Words};
 pub use org::{
     AdminReads, InvalidSlug, NotificationEvents, Org, OrgLimits, OrgSettings, OrgSlug,
     PresenceScope, Recipients,

@@ -53,7 +53,7 @@ pub(super) struct Rules<'a> {
 
 const MAX_CODE_BYTES: usize = 64;
 const MAX_USER_MESSAGE_CHARS: usize = 500;
-const MAX_DETAILS_BYTES: usize = 4 << 10;
+const MAX_OBJECT_BYTES: usize = 4 << 10;
 const MAX_HOLD_REASON_CHARS: usize = 500;
 const MAX_EXPLANATION_CHARS: usize = 1000;
 const MAX_LABELS: usize = 16;
@@ -187,6 +187,7 @@ impl TryFrom<types::Rejection> for Rejection {
         if !is_code(&rejection.code) {
             return Err(invalid("`code` must be 1 to 64 characters of a-z 0-9 _ . -"));
         }
+        let details = rejection.details.as_deref().map(|text| parse_object("details", text));
         Ok(Self {
             id: EntryId::new(),
             reason: rejection.code,
@@ -194,7 +195,7 @@ impl TryFrom<types::Rejection> for Rejection {
                 .user_message
                 .map(|text| parse_text("user-message", text, MAX_USER_MESSAGE_CHARS))
                 .transpose()?,
-            details: rejection.details.as_deref().map(parse_details).transpose()?,
+            details: details.transpose()?,
             retry_after_ms: rejection.retry_after_ms,
         })
     }
@@ -221,16 +222,21 @@ pub(super) fn cut(mut text: String, most_chars: usize) -> String {
     text
 }
 
-fn parse_details(text: &str) -> Result<serde_json::Value, Fault> {
-    if text.len() > MAX_DETAILS_BYTES {
-        return Err(invalid("`details` must be at most 4 KiB"));
+/// The text of a JSON object.
+pub(super) fn parse_object(field: &str, text: &str) -> Result<serde_json::Value, Fault> {
+    if text.len() > MAX_OBJECT_BYTES {
+        return Err(invalid(&format!("`{field}` must be at most 4 KiB")));
     }
-    let details: serde_json::Value =
-        serde_json::from_str(text).map_err(|_| invalid("`details` must be JSON"))?;
-    if details.is_object() { Ok(details) } else { Err(invalid("`details` must be a JSON object")) }
+    let object: serde_json::Value =
+        serde_json::from_str(text).map_err(|_| invalid(&format!("`{field}` must be JSON")))?;
+    if object.is_object() {
+        Ok(object)
+    } else {
+        Err(invalid(&format!("`{field}` must be a JSON object")))
+    }
 }
 
-fn invalid(reason: &str) -> Fault {
+pub(super) fn invalid(reason: &str) -> Fault {
     Fault::InvalidAnswer(reason.to_owned())
 }
 

@@ -58,6 +58,34 @@ impl From<domain::Kind> for types::Kind {
     }
 }
 
+impl From<&domain::UserProfile> for types::Person {
+    fn from(person: &domain::UserProfile) -> Self {
+        Self {
+            email: person.email.as_str().to_owned(),
+            kind: person.kind.into(),
+            name: person.name.clone(),
+        }
+    }
+}
+
+impl types::Message {
+    pub(super) fn new(
+        message: &domain::Message,
+        sender: &domain::UserProfile,
+        recipient: &domain::UserProfile,
+    ) -> Self {
+        Self {
+            id: message.id.to_string(),
+            sender: sender.into(),
+            recipient: recipient.into(),
+            body: (&message.body).into(),
+            reply_to: message.reply_to.map(|id| id.to_string()),
+            seq: message.seq.and_then(|seq| seq.try_into().ok()),
+            created_at_ms: unix_ms(message.created_at),
+        }
+    }
+}
+
 impl types::Caller {
     pub(super) fn new(caller: &domain::Caller, messages_24h: u32) -> Self {
         let first_seen = caller.user.first_seen_at;

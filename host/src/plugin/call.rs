@@ -22,7 +22,7 @@ use super::{
     answer::{Decision, Rules},
     bindings::{log, types, unix_ms, validate_content},
     compile::Compiled,
-    imports::{Served, Serving},
+    imports::{Reach, Served, Serving},
     store::{Callee, Guest, store},
     validation::{ContentRules, Validity},
 };
@@ -65,9 +65,9 @@ pub(super) struct Called<T> {
 }
 
 /// A place among the running guests, and a fresh store for one of them.
-struct Entered<'a> {
-    store: Store<Guest>,
-    budget: Duration,
+pub(super) struct Entered<'a> {
+    pub(super) store: Store<Guest>,
+    pub(super) budget: Duration,
     began: Instant,
     _permits: (SemaphorePermit<'a>, SemaphorePermit<'a>),
 }
@@ -198,7 +198,7 @@ impl Turn<'_> {
     }
 
     /// Waits for an instance.
-    async fn enter<T>(
+    pub(super) async fn enter<T>(
         &self,
         callee: Arc<Callee>,
         now: OffsetDateTime,
@@ -206,9 +206,12 @@ impl Turn<'_> {
         serving: Option<Serving<'_>>,
     ) -> Result<Entered<'_>, Called<T>> {
         let began = Instant::now();
-        match self.wait().await {
+        let limits = &self.host.0.limits;
+        let is_off_the_path = serving.is_some_and(|serving| serving.reach == Reach::Acting);
+        // Where no message waits, a busy moment is no reason to go without the plugin.
+        let most = if is_off_the_path { patience } else { limits.wait_for_instance };
+        match self.wait(most).await {
             Ok(permits) => {
-                let limits = &self.host.0.limits;
                 let budget = self.left().min(patience);
                 let served = serving.map(|serving| {
                     Served::new(&serving, Instant::now() + budget, limits.open_secrets)
@@ -222,7 +225,10 @@ impl Turn<'_> {
 
     /// First for one of the org's share, so that an org which has used that up takes nothing from
     /// others while it waits.
-    async fn wait(&self) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>), Fault> {
+    async fn wait(
+        &self,
+        most: Duration,
+    ) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>), Fault> {
         let left = self.left();
         if left.is_zero() {
             return Err(Fault::TimedOut);
@@ -231,7 +237,7 @@ impl Turn<'_> {
             let share = self.share.acquire().await?;
             Ok::<_, AcquireError>((share, self.host.0.instances.acquire().await?))
         };
-        let entered = timeout(left.min(self.host.0.limits.wait_for_instance), permits).await;
+        let entered = timeout(left.min(most), permits).await;
         entered.map_err(|_| Fault::Busy)?.map_err(|_| Fault::Busy)
     }
 
@@ -241,7 +247,7 @@ impl Turn<'_> {
 }
 
 impl Entered<'_> {
-    fn end<T>(mut self, outcome: Result<T, Fault>) -> Called<T> {
+    pub(super) fn end<T>(mut self, outcome: Result<T, Fault>) -> Called<T> {
         let memory_bytes = self.store.data().memory_bytes();
         let staged = self.store.data_mut().take_staged();
         Called { outcome, took: self.began.elapsed(), memory_bytes, began: true, staged }
@@ -249,7 +255,7 @@ impl Entered<'_> {
 }
 
 /// A panic in the engine costs this call, not the connection that made it.
-async fn within<T>(
+pub(super) async fn within<T>(
     budget: Duration,
     call: impl Future<Output = wasmtime::Result<T>>,
 ) -> Result<T, Fault> {

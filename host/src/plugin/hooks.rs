@@ -89,7 +89,7 @@ pub struct BeforeSend<'a> {
 #[derive(Clone)]
 pub struct Hooks {
     host: PluginHost,
-    services: Option<Arc<dyn HostServices>>,
+    pub(super) services: Option<Arc<dyn HostServices>>,
     orgs: Arc<DashMap<OrgId, OrgPlugins>>,
 }
 
@@ -249,7 +249,7 @@ impl Hooks {
         opened.map(|plugin| (plugin.id, plugin.callee.version.clone())).collect()
     }
 
-    fn plugins_of(&self, org: OrgId) -> Option<OrgPlugins> {
+    pub(super) fn plugins_of(&self, org: OrgId) -> Option<OrgPlugins> {
         // Cloned, so that no lock is held while guests run.
         self.orgs.get(&org).map(|plugins| plugins.clone())
     }
@@ -333,6 +333,7 @@ impl Installed {
     pub(super) fn patience(&self, hook: Hook, limits: &Limits) -> Duration {
         match hook {
             Hook::OnEvent => limits.event_timeout,
+            Hook::OnNotify => limits.notify_timeout,
             _ if self.uses_http => limits.http_call_timeout,
             _ => limits.call_timeout,
         }

@@ -15,6 +15,9 @@ pub struct Limits {
     pub http_chain_timeout: Duration,
     /// How long a call may take that tells a plugin of an event. Default 2 s.
     pub event_timeout: Duration,
+    /// How long one plugin may take over how somebody is told of a message, waiting included: no
+    /// message waits for it. Default 1.5 s.
+    pub notify_timeout: Duration,
     /// All linear memories of an instance together. Default 64 MiB.
     pub memory_bytes: usize,
     /// All tables of an instance together. Default 20 000.
@@ -90,6 +93,7 @@ impl Default for Limits {
             http_call_timeout: Duration::from_millis(1500),
             http_chain_timeout: Duration::from_secs(2),
             event_timeout: Duration::from_secs(2),
+            notify_timeout: Duration::from_millis(1500),
             memory_bytes: 64 << 20,
             table_elements: 20_000,
             handed_over_bytes: 1 << 20,

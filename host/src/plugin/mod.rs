@@ -22,8 +22,10 @@ mod hooks;
 mod imports;
 mod limits;
 mod lines;
+mod local_time;
 mod meter;
 mod native;
+mod notify;
 mod printed;
 mod rehearsal;
 mod runtime;
@@ -44,5 +46,6 @@ pub use hooks::{BeforeSend, Door, Hooks, Installation, KindsError, Live, Unowned
 pub use limits::{BreakerLimits, Limits};
 pub use lines::{GuestLine, LogPage};
 pub use meter::Counters;
+pub use notify::{OnNotify, Standing};
 pub use rehearsal::{CheckError, DeclareError, DryRun};
 pub use services::{Asker, Correspondence, Earlier, HostServices, Unserved};

@@ -1,22 +1,29 @@
 //! Calls that decide nothing: a first one of each hook when a version is uploaded, and the
 //! version's own word on its configuration.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
 use super::{
-    BeforeSend, Compiled, Door, Fault, Hooks, Limits,
+    BeforeSend, Compiled, Door, Fault, Hook, Hooks, Limits, OnNotify, Standing,
     call::{Called, Question, Turn},
-    catalog::Hook,
     content::DeclaredType,
     lines::GuestLog,
+    notify,
     store::Callee,
     validation::{ContentRules, Validity},
 };
-use crate::domain::{Body, BodyLimits, Caller, ContentType, Metadata, Phase};
+use crate::domain::{
+    Body, BodyLimits, Caller, ContentType, Message, MessageId, MessageState, Metadata, Phase,
+    ThreadId, UserProfile, Words,
+};
 
 /// How a version did on a message that nobody has sent.
 #[derive(Clone, Debug, Serialize)]
@@ -29,19 +36,6 @@ pub struct DryRun {
     pub fault: Option<&'static str>,
     pub micros: u64,
     pub memory_bytes: u64,
-}
-
-impl DryRun {
-    fn new<T>(hook: Hook, called: &Called<T>, word: impl Fn(&T) -> &'static str) -> Self {
-        let outcome = called.outcome.as_ref();
-        Self {
-            hook: hook.as_str(),
-            verdict: outcome.map_or("fault", word),
-            fault: outcome.err().map(Fault::as_str),
-            micros: u64::try_from(called.took.as_micros()).unwrap_or(u64::MAX),
-            memory_bytes: called.memory_bytes,
-        }
-    }
 }
 
 /// Why it is not known which content types a version judges.
@@ -65,6 +59,19 @@ pub enum CheckError {
 
 const MAX_REFUSAL_CHARS: usize = 500;
 
+impl DryRun {
+    fn new<T>(hook: Hook, called: &Called<T>, word: impl Fn(&T) -> &'static str) -> Self {
+        let outcome = called.outcome.as_ref();
+        Self {
+            hook: hook.as_str(),
+            verdict: outcome.map_or("fault", word),
+            fault: outcome.err().map(Fault::as_str),
+            micros: u64::try_from(called.took.as_micros()).unwrap_or(u64::MAX),
+            memory_bytes: called.memory_bytes,
+        }
+    }
+}
+
 impl Hooks {
     /// The content types that a version judges; `None`: it does not take part there. Nothing is
     /// shown to it, so that the answer belongs to the version alone.
@@ -74,7 +81,7 @@ impl Hooks {
         admin: &Caller,
     ) -> Result<Option<Vec<DeclaredType>>, DeclareError> {
         let share = Semaphore::new(1);
-        let turn = self.turn(&share);
+        let turn = self.turn(&share, self.host().0.limits.chain_timeout);
         let guest = self.callee(compiled, admin, BTreeMap::new());
         let Some(called) = Box::pin(turn.content_types(compiled, guest)).await else {
             return Ok(None);
@@ -100,7 +107,6 @@ impl Hooks {
         config: BTreeMap<String, String>,
         content_types: &[DeclaredType],
     ) -> Vec<DryRun> {
-        let share = Semaphore::new(1);
         let body = Body {
             content: "Hello".to_owned(),
             content_type: ContentType::Text,
@@ -108,10 +114,29 @@ impl Hooks {
             metadata: Metadata::new(),
             preview: None,
         };
+        let guest = self.callee(compiled, admin, config);
+        let mut runs =
+            Box::pin(self.rehearse_send(compiled, admin, (&guest, content_types), &body)).await;
+        if compiled.exports.on_notify.is_some() {
+            runs.push(self.rehearse_notify(compiled, admin, &guest, body).await);
+        }
+        runs
+    }
+
+    async fn rehearse_send(
+        &self,
+        compiled: &Compiled,
+        admin: &Caller,
+        (guest, content_types): (&Arc<Callee>, &[DeclaredType]),
+        body: &Body,
+    ) -> Vec<DryRun> {
+        let share = Semaphore::new(1);
+        let patience = self.host().0.limits.chain_timeout;
+        let mut runs = Vec::new();
         let ask = BeforeSend {
             caller: admin,
             to: &admin.user,
-            body: &body,
+            body,
             reply_to: None,
             previous: None,
             door: Door::Rest,
@@ -122,26 +147,52 @@ impl Hooks {
         let question = Question {
             ask: &ask,
             messages_24h: 0,
-            body: &body,
+            body,
             phase: Phase::Transform,
             patience: self.host().0.limits.call_timeout,
             serving: None,
         };
-        let guest = self.callee(compiled, admin, config);
-        let mut runs = Vec::new();
         if content_types.iter().any(|declared| declared.name == body.content_type.as_str()) {
-            let rules = ContentRules { body: &body, limits: ask.limits, owns: false };
-            let turn = self.turn(&share);
-            let called = turn.validate(compiled, Arc::clone(&guest), question, rules);
+            let rules = ContentRules { body, limits: ask.limits, owns: false };
+            let turn = self.turn(&share, patience);
+            let called = turn.validate(compiled, Arc::clone(guest), question, rules);
             let called = Box::pin(called).await;
             runs.push(DryRun::new(Hook::ValidateContent, &called, Validity::as_str));
         }
         if compiled.exports.before_send.is_some() {
-            let turn = self.turn(&share);
-            let called = Box::pin(turn.before_send(compiled, guest, question)).await;
+            let turn = self.turn(&share, patience);
+            let called = Box::pin(turn.before_send(compiled, Arc::clone(guest), question)).await;
             runs.push(DryRun::new(Hook::BeforeSend, &called, |said| said.verdict.as_str()));
         }
         runs
+    }
+
+    /// About a message that nobody has stored.
+    async fn rehearse_notify(
+        &self,
+        compiled: &Compiled,
+        admin: &Caller,
+        guest: &Arc<Callee>,
+        body: Body,
+    ) -> DryRun {
+        let share = Semaphore::new(1);
+        let patience = self.host().0.limits.notify_timeout;
+        let turn = self.turn(&share, patience);
+        let now = OffsetDateTime::now_utc();
+        let person = profile(admin);
+        let ask = OnNotify {
+            org: &admin.org,
+            message: &made_up(admin, body, now),
+            sender: &person,
+            recipient: &person,
+            standing: Standing { online: false, last_seen_at: None, unread: 1 },
+            attempt: 1,
+            now,
+        };
+        let words = Words::default();
+        let question = notify::Question { ask: &ask, words: &words, patience, serving: None };
+        let called = Box::pin(turn.on_notify(compiled, Arc::clone(guest), question)).await;
+        DryRun::new(Hook::OnNotify, &called, |decision| decision.verdict.as_str())
     }
 
     /// Lets a version say whether it can work with a configuration.
@@ -152,7 +203,7 @@ impl Hooks {
         config: BTreeMap<String, String>,
     ) -> Result<(), CheckError> {
         let share = Semaphore::new(1);
-        let turn = self.turn(&share);
+        let turn = self.turn(&share, self.host().0.limits.chain_timeout);
         let guest = self.callee(compiled, admin, config);
         let Some(called) = Box::pin(turn.check(compiled, guest)).await else { return Ok(()) };
         called.outcome.map_err(CheckError::Fault)?.map_err(|refusal| {
@@ -160,9 +211,8 @@ impl Hooks {
         })
     }
 
-    pub(super) fn turn<'a>(&'a self, share: &'a Semaphore) -> Turn<'a> {
-        let host = self.host();
-        Turn { host, share, ends: Instant::now() + host.0.limits.chain_timeout }
+    pub(super) fn turn<'a>(&'a self, share: &'a Semaphore, patience: Duration) -> Turn<'a> {
+        Turn { host: self.host(), share, ends: Instant::now() + patience }
     }
 
     pub(super) fn callee(
@@ -179,5 +229,41 @@ impl Hooks {
             config,
             log: Arc::new(GuestLog::new(log_kept_lines, log_kept_bytes)),
         })
+    }
+}
+
+fn profile(admin: &Caller) -> UserProfile {
+    UserProfile {
+        email: admin.user.email.clone(),
+        kind: admin.kind,
+        name: admin.user.name.clone(),
+        picture: admin.user.picture.clone(),
+        zoneinfo: None,
+        locale: None,
+        first_seen_at: admin.user.first_seen_at,
+    }
+}
+
+fn made_up(admin: &Caller, body: Body, now: OffsetDateTime) -> Message {
+    let user = admin.user.id;
+    Message {
+        id: MessageId::new(),
+        thread_id: ThreadId::of(user, user),
+        sender_id: user,
+        recipient_id: user,
+        client_id: None,
+        body,
+        reply_to: None,
+        seq: Some(1),
+        state: MessageState::Sent,
+        shadowed: false,
+        refused_reason: None,
+        pending_revision: None,
+        created_at: now,
+        edited_at: None,
+        deleted_at: None,
+        read_at: None,
+        hidden_for_sender: false,
+        hidden_for_recipient: false,
     }
 }

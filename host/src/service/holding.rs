@@ -8,7 +8,9 @@ use serde_json::json;
 use super::{
     listeners::Listeners,
     messages::MESSAGE,
+    nudges::Notify,
     people::People,
+    plugins::Plugins,
     sending::{Letter, Via},
     telling::Telling,
     terms::{Asked, ReviewSettings, quota},
@@ -25,7 +27,7 @@ use crate::{
     },
     domain::{
         Body, Caller, Decision, Happening, Held, Hold, HoldState, Message, MessageId, MessageState,
-        NotificationEvents, Org, OrgId, PendingBody, StagedWrites, UserId,
+        Org, OrgId, PendingBody, StagedWrites, UserId,
     },
     events::{Event, Exchange},
 };
@@ -81,20 +83,26 @@ impl Scene<'_> {
 pub(super) struct Holding {
     db: Db,
     people: People,
+    plugins: Plugins,
     telling: Telling,
     listeners: Listeners,
     settings: ReviewSettings,
 }
 
+/// What [`Holding`] is made of.
+pub(super) struct Parts {
+    pub(super) db: Db,
+    pub(super) people: People,
+    pub(super) plugins: Plugins,
+    pub(super) telling: Telling,
+    pub(super) listeners: Listeners,
+    pub(super) settings: ReviewSettings,
+}
+
 impl Holding {
-    pub(super) fn new(
-        db: Db,
-        people: People,
-        telling: Telling,
-        listeners: Listeners,
-        settings: ReviewSettings,
-    ) -> Self {
-        Self { db, people, telling, listeners, settings }
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { db, people, plugins, telling, listeners, settings } = parts;
+        Self { db, people, plugins, telling, listeners, settings }
     }
 
     pub(super) fn new_hold(&self, caller: &Caller, via: Via, hold: Hold) -> NewHold {
@@ -107,6 +115,7 @@ impl Holding {
     pub(super) async fn decide(&self, org: &Org, id: MessageId, ruling: Ruling) -> Result<Letter> {
         let letter = self.load(org.id, id).await?;
         self.listeners.ready(org.id).await?;
+        let notify = self.plugins.notify(org).await?;
         let mut tx = self.db.begin(org.id).await?;
         let conn = &mut tx.conn();
         if let Ends::Pass { judged, .. } = &ruling.ends
@@ -138,7 +147,11 @@ impl Holding {
                 };
                 (HoldState::Refused, Some(reason), event)
             }
-            ends => (HoldState::Released, None, release(conn, &mut scene, &held, ends).await?),
+            ends => (
+                HoldState::Released,
+                None,
+                release(conn, &mut scene, &held, (ends, &notify)).await?,
+            ),
         };
         held::end(conn, id, state, &ending).await?;
         // A shadowed message is nobody's event.
@@ -157,6 +170,7 @@ impl Holding {
         audit::insert(conn, ending.by, action, &id.to_string(), &detail).await?;
         let message = Arc::new(scene.message);
         self.telling.commit(tx, vec![event]).await?;
+        notify.stored();
         Ok(Letter { message, ..letter })
     }
 
@@ -269,7 +283,7 @@ async fn release(
     conn: &mut OrgConn<'_>,
     scene: &mut Scene<'_>,
     held: &Held,
-    ends: Ends,
+    (ends, notify): (Ends, &Notify),
 ) -> Result<Event> {
     let standing = &scene.message.body;
     let (judged, shadow) = match ends {
@@ -283,7 +297,7 @@ async fn release(
         }
     };
     if scene.message.state == MessageState::Held {
-        release_message(conn, scene, judged, shadow || held.shadow).await
+        release_message(conn, scene, judged, (shadow || held.shadow, notify)).await
     } else {
         apply_edit(conn, scene, &judged).await
     }
@@ -294,7 +308,7 @@ async fn release_message(
     conn: &mut OrgConn<'_>,
     scene: &mut Scene<'_>,
     judged: Judged,
-    shadow: bool,
+    (shadow, notify): (bool, &Notify),
 ) -> Result<Event> {
     let message = &mut scene.message;
     let id = message.id;
@@ -328,12 +342,11 @@ async fn release_message(
     }
     changes::insert(conn, &told).await?;
     if !shadow {
-        releases::insert_notification(conn, recipient, id).await?;
+        releases::insert_notification(conn, recipient, id, notify.is_asked()).await?;
         reply_to = messages::find(conn, recipient, id).await?.and_then(|message| message.reply_to);
     }
-    let notify = scene.org.settings.notification_events == NotificationEvents::All;
     let exchange = scene.exchange(reply_to);
-    Ok(Event::MessageReleased { exchange, recipient_prev_seq, notify })
+    Ok(Event::MessageReleased { exchange, recipient_prev_seq, notify: notify.is_live() })
 }
 
 async fn refuse_message(

@@ -14,6 +14,8 @@ mod limits;
 mod listeners;
 mod messages;
 mod notifications;
+mod notifying;
+mod nudges;
 mod operator;
 mod outgoing;
 mod people;
@@ -46,7 +48,9 @@ pub use kv::Kv;
 pub use limits::Limits;
 pub use listeners::{Listeners, News};
 pub use messages::Messages;
-pub use notifications::{NotificationEntry, Notifications, PAGE as NOTIFICATION_PAGE};
+pub use notifications::{Notifications, PAGE as NOTIFICATION_PAGE};
+pub use notifying::{NotifySettings, Notifying};
+pub use nudges::{Notify, Nudge};
 pub use operator::{Operator, OrgChange, OrgEntry};
 pub use outgoing::{LookUp, Names, Outgoing, SystemNames};
 pub use people::{People, PersonRef};
@@ -91,6 +95,7 @@ pub struct ServiceSettings {
     /// How long somebody without a socket still counts as online.
     pub presence_grace: Duration,
     pub review: ReviewSettings,
+    pub notifying: NotifySettings,
     pub guests: GuestSettings,
     pub events: EventSettings,
 }
@@ -128,6 +133,7 @@ pub struct UseCases {
     pub reading: Reading,
     pub sync: SyncService,
     pub notifications: Notifications,
+    pub notifying: Notifying,
     pub presence: Presence,
     pub sessions: Sessions,
     pub typing: Typing,
@@ -180,6 +186,7 @@ struct Shared {
 }
 
 impl Shared {
+    #[expect(clippy::too_many_lines, reason = "a list of parts, in the order of their needs")]
     fn use_cases(self, writer: Writer, guests: Guests, settings: ServiceSettings) -> UseCases {
         let Guests { kv, outgoing, secrets, directory, .. } = guests;
         let telling = Telling::start(writer.clone(), self.events.clone(), self.listeners.clone());
@@ -214,6 +221,15 @@ impl Shared {
                 (&plugins, &sending, &listeners, &limits),
                 settings.events,
             ),
+            notifying: Notifying::new(notifying::Parts {
+                db: db.clone(),
+                registry: registry.clone(),
+                people: people.clone(),
+                plugins: plugins.clone(),
+                presence: presence.clone(),
+                telling: telling.clone(),
+                settings: settings.notifying,
+            }),
             history: History::new(db.clone(), people.clone(), presence.clone()),
             reading: Reading::new(db.clone(), people.clone(), telling, listeners),
             sync: SyncService::new(db.clone(), people.clone()),
@@ -236,8 +252,14 @@ impl Shared {
     }
 
     fn holding(&self, telling: &Telling, settings: ReviewSettings) -> Holding {
-        let (telling, listeners) = (telling.clone(), self.listeners.clone());
-        Holding::new(self.db.clone(), self.people.clone(), telling, listeners, settings)
+        Holding::new(holding::Parts {
+            db: self.db.clone(),
+            people: self.people.clone(),
+            plugins: self.plugins.clone(),
+            telling: telling.clone(),
+            listeners: self.listeners.clone(),
+            settings,
+        })
     }
 
     fn sending(&self, writer: Writer, holding: &Holding, refusals: &Refusals) -> Sending {

@@ -2,35 +2,21 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use serde_json::Value as Json;
-use time::OffsetDateTime;
-
 use super::{
     history::{PREVIEW_CHARS, Page, cut},
     people::People,
 };
 use crate::{
     Result,
-    db::{Db, messages, notifications},
-    domain::{Caller, Message, MessageId, User},
+    db::{
+        Db, OrgConn, messages,
+        notifications::{self, NotificationRow},
+    },
+    domain::{Caller, Message, MessageId, Notification, Priority, User, UserId, Words},
 };
 
 /// The most notifications in one page.
 pub const PAGE: i64 = 100;
-
-/// A notification with what it is about.
-pub struct NotificationEntry {
-    pub id: MessageId,
-    pub from: Arc<User>,
-    /// The words of a plugin, if there are any.
-    pub title: Option<String>,
-    pub body: Option<String>,
-    pub data: Option<Json>,
-    pub message: Message,
-    pub suppressed_reason: Option<String>,
-    pub created_at: OffsetDateTime,
-    pub read_at: Option<OffsetDateTime>,
-}
 
 #[derive(Clone)]
 pub struct Notifications {
@@ -49,7 +35,7 @@ impl Notifications {
         caller: &Caller,
         before: Option<MessageId>,
         limit: i64,
-    ) -> Result<Page<NotificationEntry>> {
+    ) -> Result<Page<Notification>> {
         let (org_id, me) = (caller.org.id, caller.user.id);
         let mut handle = self.db.org(org_id).await?;
         let mut rows = notifications::list(&mut handle.conn(), me, before, limit + 1).await?;
@@ -61,26 +47,41 @@ impl Notifications {
         let people = self.people.map(org_id, &senders).await?;
         let mut found: HashMap<MessageId, Message> =
             found.into_iter().map(|message| (message.id, message)).collect();
-        let entries = rows.into_iter().filter_map(|row| {
+        let items = rows.into_iter().filter_map(|row| {
             let message = found.remove(&row.id)?;
-            Some(NotificationEntry {
-                id: row.id,
-                from: people.get(&message.sender_id)?.clone(),
-                title: row.title,
-                body: row.body,
-                data: row.data,
-                message,
-                suppressed_reason: row.suppressed_reason,
-                created_at: row.created_at,
-                read_at: row.read_at,
-            })
+            let from = people.get(&message.sender_id)?.clone();
+            Some(notification(row, from, message))
         });
-        Ok(Page { items: entries.collect(), next })
+        Ok(Page { items: items.collect(), next })
     }
 
     /// Marks the named notifications as read, or all.
     pub async fn mark_read(&self, caller: &Caller, ids: Option<&[MessageId]>) -> Result<u64> {
         let mut handle = self.db.org(caller.org.id).await?;
         Ok(notifications::mark_read(&mut handle.conn(), caller.user.id, ids).await?)
+    }
+}
+
+/// One that has gone out, as its recipient sees it; `None`: they may not see it any more.
+pub(super) async fn find(
+    conn: &mut OrgConn<'_>,
+    recipient: UserId,
+    (id, from): (MessageId, Arc<User>),
+) -> Result<Option<Notification>> {
+    let Some(row) = notifications::find(conn, recipient, id).await? else { return Ok(None) };
+    let found = messages::list_by_id(conn, recipient, &[id], PREVIEW_CHARS).await?;
+    Ok(found.into_iter().next().map(|message| notification(row, from, message)))
+}
+
+fn notification(row: NotificationRow, from: Arc<User>, message: Message) -> Notification {
+    let priority = row.priority.as_deref().map(Priority::stored);
+    Notification {
+        id: row.id,
+        from,
+        words: Words { title: row.title, body: row.body, data: row.data, priority },
+        message,
+        suppressed_reason: row.suppressed_reason,
+        created_at: row.created_at,
+        read_at: row.read_at,
     }
 }

@@ -88,6 +88,13 @@ impl Presence {
         }
     }
 
+    /// Whether a socket of theirs is open here. Unlike those who count as online, whoever closed
+    /// the last one a moment ago has none.
+    pub fn has_socket(&self, org_id: OrgId, user: UserId) -> bool {
+        let org = self.orgs.get(&org_id);
+        org.is_some_and(|org| org.get(&user).is_some_and(|online| online.sockets > 0))
+    }
+
     pub async fn tell_online(&self, caller: &Caller) {
         if let Some(audience) = self.audience(&caller.org, caller.user.id).await {
             let (org_id, user) = (caller.org.id, caller.user.clone());

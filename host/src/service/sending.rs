@@ -27,7 +27,7 @@ use crate::{
     db::{Db, batch::Fate, messages, threads},
     domain::{
         Body, BodyLimits, Caller, ClientId, Decision, Draft, Email, Judgement, Message, MessageId,
-        NotificationEvents, OrgId, Outcome, ThreadId, User, UserId,
+        OrgId, Outcome, ThreadId, User, UserId,
     },
     plugin::BeforeSend,
 };
@@ -235,7 +235,7 @@ impl Sending {
             recipient: recipient.clone(),
             recipient_reply_to,
             origin: via.socket(),
-            notify: caller.org.settings.notification_events == NotificationEvents::All,
+            notify: self.plugins.notify(&caller.org).await?,
             claim,
             news,
         })?;

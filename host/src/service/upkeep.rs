@@ -37,7 +37,9 @@ impl Upkeep {
     pub async fn run(self) {
         let holds = self.services.due_holds.run();
         let events = self.services.due_events.run();
-        tokio::join!(self.hear(), self.poll(), self.sweep(), self.prune(), holds, events);
+        let notifying = self.services.notifying.run();
+        let timers = async { tokio::join!(holds, events, notifying) };
+        tokio::join!(self.hear(), self.poll(), self.sweep(), self.prune(), timers);
     }
 
     async fn hear(&self) {

@@ -18,6 +18,7 @@ use super::{
     in_flight::Claim,
     lanes::{Lanes, Person, Waits},
     listeners::News,
+    nudges::Notify,
     terms::no_room,
 };
 use crate::{
@@ -59,8 +60,8 @@ pub struct Job {
     /// What the message replies to, as the recipient sees it.
     pub recipient_reply_to: Option<MessageId>,
     pub origin: Option<SocketKey>,
-    /// The org asks for `notification` on every message.
-    pub notify: bool,
+    /// How the recipient is told, beside the message itself.
+    pub notify: Notify,
     /// Ends with the job: a retry of the same client id waits for that.
     pub claim: Option<Claim>,
     /// `None`: no plugin sends it, and none is to be told of it.
@@ -318,9 +319,10 @@ impl Task {
                     sender_prev_seq: placed.sender_prev_seq,
                     recipient_prev_seq: placed.recipient_prev_seq,
                     origin: job.origin,
-                    notify: job.notify,
+                    notify: job.notify.is_live(),
                 })
                 .await;
+            job.notify.stored();
         }
     }
 }
@@ -354,6 +356,7 @@ fn row(waiting: &Waiting) -> NewMessage {
         fate: waiting.job.fate.clone(),
         decision: waiting.job.decision.clone(),
         news: waiting.job.news.as_ref().map(|news| Box::new(news.row())),
+        asks_notify: waiting.job.notify.is_asked(),
     }
 }
 

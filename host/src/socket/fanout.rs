@@ -33,6 +33,10 @@ pub(super) async fn emit(io: &SocketIo, hub: &Hub, event: Event) {
         Event::MessageReleased { exchange, recipient_prev_seq, notify } => {
             message_released(hub, &exchange, recipient_prev_seq, notify);
         }
+        Event::Notified { org_id, to, notification } => {
+            let view = NotificationView::from(*notification);
+            send(&hub.of_person(org_id, to), None, "notification", &view);
+        }
         Event::PendingEdit(exchange) => tell_sender(hub, &exchange),
         Event::MessageUpdated(exchange) => message_updated(hub, &exchange),
         Event::MessageDeleted { org_id, to, message_id, peer, scope, was_unread } => {

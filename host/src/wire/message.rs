@@ -3,8 +3,11 @@ use serde_json::Value as Json;
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 use crate::{
-    domain::{Attachment, Message, MessageId, MessageState, Metadata, User, UserId},
-    service::{Letter, Marked, NotificationEntry, OnlineUser, PresenceView, ThreadEntry},
+    domain::{
+        Attachment, Message, MessageId, MessageState, Metadata, Notification, Priority, User,
+        UserId,
+    },
+    service::{Letter, Marked, OnlineUser, PresenceView, ThreadEntry},
 };
 
 /// RFC 3339 in UTC with milliseconds.
@@ -199,6 +202,9 @@ pub struct NotificationView {
     title: String,
     body: String,
     data: Option<Json>,
+    /// Only where a plugin said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<Priority>,
     suppressed_reason: Option<String>,
     created_at: String,
     read_at: Option<String>,
@@ -216,6 +222,7 @@ impl NotificationView {
             title: name.to_owned(),
             body: preview(message),
             data: None,
+            priority: None,
             suppressed_reason: None,
             created_at: time_text(message.created_at),
             read_at: None,
@@ -223,16 +230,18 @@ impl NotificationView {
     }
 }
 
-impl From<NotificationEntry> for NotificationView {
-    fn from(entry: NotificationEntry) -> Self {
-        let plain = Self::of_message(&entry.message, &entry.from);
+impl From<Notification> for NotificationView {
+    fn from(notification: Notification) -> Self {
+        let plain = Self::of_message(&notification.message, &notification.from);
+        let words = notification.words;
         Self {
-            title: entry.title.unwrap_or(plain.title),
-            body: entry.body.unwrap_or(plain.body),
-            data: entry.data,
-            suppressed_reason: entry.suppressed_reason,
-            created_at: time_text(entry.created_at),
-            read_at: entry.read_at.map(time_text),
+            title: words.title.unwrap_or(plain.title),
+            body: words.body.unwrap_or(plain.body),
+            data: words.data,
+            priority: words.priority,
+            suppressed_reason: notification.suppressed_reason,
+            created_at: time_text(notification.created_at),
+            read_at: notification.read_at.map(time_text),
             ..plain
         }
     }

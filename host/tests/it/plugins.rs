@@ -7,6 +7,8 @@ mod content;
 mod content_life;
 mod events;
 mod hostile;
+mod notify;
+mod notifying;
 mod platform;
 mod runtimes;
 mod staging;

@@ -92,7 +92,9 @@ impl Hooks {
     ) -> Result<Vec<EventKind>, KindsError> {
         let share = Semaphore::new(1);
         let guest = self.callee(compiled, admin, BTreeMap::new());
-        let Some(called) = self.turn(&share).kinds(compiled, guest).await else {
+        let Some(called) =
+            self.turn(&share, self.host.0.limits.chain_timeout).kinds(compiled, guest).await
+        else {
             return Ok(Vec::new());
         };
         let kinds = called.outcome.map_err(KindsError::Fault)?;

@@ -7,6 +7,7 @@ mod entry;
 mod events;
 mod grants;
 mod guests;
+mod notify;
 mod rollback;
 mod senders;
 
@@ -34,6 +35,7 @@ use crate::{
     },
     domain::{Judgement, OrgId, Outcome, PluginId},
     plugin::{BeforeSend, CompileError, Compiled, Hook, Hooks, Installation, PluginHost},
+    service::nudges::Nudges,
 };
 
 #[derive(Clone)]
@@ -48,6 +50,7 @@ pub struct Plugins {
     /// One reload of an org at a time: an older one must not overwrite a newer.
     reloading: Arc<DashMap<OrgId, Arc<Mutex<()>>>>,
     senders: Senders,
+    nudges: Nudges,
 }
 
 impl Plugins {
@@ -56,7 +59,16 @@ impl Plugins {
             Cache::builder().max_capacity(256).time_to_idle(Duration::from_hours(24)).build();
         let ready = Cache::builder().max_capacity(100_000).build();
         let senders = Senders::new(db.clone());
-        Self { db, host, hooks, compiled, ready, reloading: Arc::default(), senders }
+        Self {
+            db,
+            host,
+            hooks,
+            compiled,
+            ready,
+            reloading: Arc::default(),
+            senders,
+            nudges: Nudges::default(),
+        }
     }
 
     /// Makes sure that an org's plugins are asked before its first message passes.

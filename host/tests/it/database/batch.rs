@@ -59,7 +59,15 @@ fn row(org_id: OrgId, (sender_id, recipient_id): (UserId, UserId), client_id: &s
         client_id: Some(ClientId::parse(client_id.to_owned()).unwrap()),
         request_hash: [7; 32],
     };
-    NewMessage { org_id, id, draft, fate: Fate::Sent, decision: None, news: None }
+    NewMessage {
+        org_id,
+        id,
+        draft,
+        fate: Fate::Sent,
+        decision: None,
+        news: None,
+        asks_notify: false,
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use duologue::{
     db::batch::{self, Fate, NewMessage},
     domain::{ClientId, MessageId, MessageState},
     events::Events,
-    service::{Anchor, Job, NextPart, PersonRef, Sync, Writer, WriterLimits},
+    service::{Anchor, Job, NextPart, Notify, PersonRef, Sync, Writer, WriterLimits},
 };
 
 use super::scene::{Scene, held, hold};
@@ -188,7 +188,7 @@ async fn what_waits_is_bounded_however_many_come_at_once() {
             recipient: scene.bob.user.clone(),
             recipient_reply_to: None,
             origin: None,
-            notify: false,
+            notify: Notify::Quiet,
             claim: None,
             news: None,
         };

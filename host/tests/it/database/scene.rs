@@ -86,7 +86,8 @@ impl Scene {
             request_hash: [7; 32],
         };
         let org_id = self.alice.org.id;
-        NewMessage { org_id, id: MessageId::new(), draft, fate, decision: None, news: None }
+        let id = MessageId::new();
+        NewMessage { org_id, id, draft, fate, decision: None, news: None, asks_notify: false }
     }
 
     /// Alice's edit, as plugins judged it.

@@ -16,8 +16,8 @@ use duologue::{
     events::{Event, Events},
     plugin::{Limits, PluginHost},
     service::{
-        EventSettings, GuestSettings, ReviewSettings, SecretSettings, SendCommand, ServiceSettings,
-        Services, WriterLimits,
+        EventSettings, GuestSettings, NotifySettings, ReviewSettings, SecretSettings, SendCommand,
+        ServiceSettings, Services, WriterLimits,
     },
     settings::Settings,
 };
@@ -54,6 +54,14 @@ pub const EVENTS: EventSettings = EventSettings {
     sampled_queue: 64,
     messages_per_call: 5,
     most_depth: 3,
+};
+/// What a server has taken on may be taken on again at once.
+const NOTIFYING: NotifySettings = NotifySettings {
+    interval: LIMIT,
+    lease: Duration::ZERO,
+    attempts: 3,
+    at_once: 8,
+    at_once_per_org: 4,
 };
 /// Keeps test processes from making one template, or clearing up, at the same time.
 const START_LOCK: i64 = 7_274_823;
@@ -101,6 +109,7 @@ impl TestDatabase {
             writer: WriterLimits { queue: 1024, batch: 64, patience: LIMIT },
             presence_grace: Duration::ZERO,
             review: REVIEW,
+            notifying: NOTIFYING,
             guests: guests(),
             events: EVENTS,
         };

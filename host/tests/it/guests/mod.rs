@@ -145,6 +145,12 @@ pub fn component_with(item: &str, wat: &str) -> Vec<u8> {
     component_of(&wit().replace(world, &format!("{world}    {item}\n")), wat)
 }
 
+/// A component of the world `notifier`, of a text that is written for the hook `before-send`.
+pub fn notifier(wat: &str) -> Vec<u8> {
+    let wat = wat.replace("before-send@0.2.0#before-send", "on-notify@0.2.0#on-notify");
+    component_in("notifier", &wit(), &wat)
+}
+
 /// The same, as if built for another version of the package.
 pub fn component_for(version: &str, wat: &str) -> Vec<u8> {
     let as_version = |text: &str| text.replace("@0.2.0", &format!("@{version}"));
@@ -153,9 +159,13 @@ pub fn component_for(version: &str, wat: &str) -> Vec<u8> {
 
 /// The same, with other interfaces than ours.
 pub fn component_of(wit: &str, wat: &str) -> Vec<u8> {
+    component_in("filter", wit, wat)
+}
+
+fn component_in(world: &str, wit: &str, wat: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let package = resolve.push_str("plugin.wit", wit).unwrap();
-    let world = resolve.select_world(&[package], Some("filter")).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
     let mut module = module(wat);
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     ComponentEncoder::default().module(&module).unwrap().encode().unwrap()

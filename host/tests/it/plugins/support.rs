@@ -40,6 +40,7 @@ pub fn host() -> PluginHost {
         http_call_timeout: Duration::from_secs(10),
         http_chain_timeout: Duration::from_secs(20),
         event_timeout: Duration::from_secs(20),
+        notify_timeout: Duration::from_secs(10),
         wait_for_instance: Duration::from_secs(10),
         ..Limits::default()
     };
