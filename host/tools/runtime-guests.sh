@@ -81,8 +81,8 @@ if ! fresh python "$inputs"; then
 fi
 inputs=$(stamp host/tests/it/guests/listener/{Cargo.toml,Cargo.lock,src/lib.rs})
 if ! fresh listener "$inputs"; then
-    # In the word filter's target directory, where what both need has been built.
-    target=wasm32-unknown-unknown build=$root/plugins/word-filter/target
+    # In the plugins' target directory, where what both need has been built.
+    target=wasm32-unknown-unknown build=$root/plugins/target
     (eval "$("$root/plugins/tools/guest-toolchain.sh")" && cd "$guests/listener" &&
         env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS CARGO_TARGET_DIR="$build" \
             cargo build --locked --release --target $target >&2)
