@@ -1,5 +1,6 @@
 //! The one task that stores messages: whatever waits, in one statement or few.
 
+mod rows;
 mod together;
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::rows::{row, stored_message};
 use super::{
     in_flight::Claim,
     lanes::{Lanes, Person, Waits},
@@ -28,10 +30,7 @@ use crate::{
         batch::{self, Fate, NewMessage, Placed},
         held::{self, Quota, Waiting as Held},
     },
-    domain::{
-        ClientId, Decision, Draft, Message, MessageId, MessageState, OrgId, StagedWrites, User,
-        UserId,
-    },
+    domain::{ClientId, Decision, Draft, Message, MessageId, OrgId, StagedWrites, User, UserId},
     events::{Event, Events, Exchange, SocketKey},
 };
 
@@ -344,46 +343,6 @@ impl Waits for Waiting {
     /// One conflict must not undo what others send.
     fn alone(&self) -> Option<OrgId> {
         (!self.job.staged.is_empty()).then_some(self.job.org_id)
-    }
-}
-
-/// Ids are given out here, in the order of the queue, so that they sort as messages do.
-fn row(waiting: &Waiting) -> NewMessage {
-    NewMessage {
-        org_id: waiting.job.org_id,
-        id: MessageId::new(),
-        draft: waiting.job.draft.clone(),
-        fate: waiting.job.fate.clone(),
-        decision: waiting.job.decision.clone(),
-        news: waiting.job.news.as_ref().map(|news| Box::new(news.row())),
-        asks_notify: waiting.job.notify.is_asked(),
-    }
-}
-
-fn stored_message(row: NewMessage, placed: Placed) -> Message {
-    let draft = row.draft;
-    Message {
-        id: row.id,
-        thread_id: draft.thread_id(),
-        sender_id: draft.sender_id,
-        recipient_id: draft.recipient_id,
-        client_id: draft.client_id.map(|id| id.as_str().to_owned()),
-        body: draft.body,
-        reply_to: draft.reply_to,
-        seq: placed.seq,
-        state: match row.fate {
-            Fate::Held(_) => MessageState::Held,
-            Fate::Sent | Fate::Shadowed => MessageState::Sent,
-        },
-        shadowed: matches!(row.fate, Fate::Shadowed),
-        refused_reason: None,
-        pending_revision: None,
-        created_at: placed.created_at,
-        edited_at: None,
-        deleted_at: None,
-        read_at: None,
-        hidden_for_sender: false,
-        hidden_for_recipient: false,
     }
 }
 

@@ -63,6 +63,7 @@ const RUST: &[File] = files![
     "sdk/src/log.rs" from "plugins/sdk/src/log.rs",
     "sdk/src/notify.rs" from "plugins/sdk/src/notify.rs",
     "sdk/src/testing.rs" from "plugins/sdk/src/testing.rs",
+    "sdk/src/texts.rs" from "plugins/sdk/src/texts.rs",
     "sdk/src/validate.rs" from "plugins/sdk/src/validate.rs",
 ];
 

@@ -1,6 +1,6 @@
 //! Messages with which plugins want something stored: each in a transaction of its own.
 
-use super::{Stored, Task, Waiting, refuse, row};
+use super::{Stored, Task, Waiting, refuse, rows::row};
 use crate::db::batch::{self, Together};
 
 impl Task {
