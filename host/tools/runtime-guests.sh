@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the tests' guests in JavaScript, Python and Rust, to target/guests/<name>.wasm.
+# Builds the tests' guests in JavaScript, Python and Rust, to target/guests/<name>.wasm, and the
+# sample plugins in JavaScript and Python, to target/guests/<name>-<language>.wasm.
 #
 #   usage: runtime-guests.sh DIR
 #
@@ -34,51 +35,72 @@ fresh() { [ -f "$out/$1.wasm" ] && [ "$(cat "$out/$1.stamp" 2>/dev/null)" = "$2"
 exec 9>"$out/lock"
 flock 9
 
-# javascript NAME: a guest in a folder and a world of that name.
-javascript() {
-    local inputs
-    inputs=$(stamp "host/tests/it/guests/$1/"{plugin.js,wit/world.wit} tests/package-lock.json)
-    fresh "$1" "$inputs" && return
-    [ -x "$root/tests/node_modules/.bin/componentize-qjs" ] ||
-        (cd "$root/tests" && npm ci --no-audit --no-fund >&2)
+# world NAME WORLD: a folder with a guest's own world and, as its dependency, `wit/`.
+world() {
     rm -rf "$out/$1-wit"
     mkdir -p "$out/$1-wit/deps"
-    cp "$guests/$1/wit/world.wit" "$out/$1-wit"
+    cp "$2" "$out/$1-wit"
     cp -r "$root/wit" "$out/$1-wit/deps/duologue"
+}
+
+# build_js NAME WORLD FOLDER: from the folder's plugin.js, its modules and its wit/world.wit.
+build_js() {
+    local inputs
+    inputs=$(cd "$root" && stamp "$3"/*.js "$3/wit/world.wit" tests/package-lock.json)
+    if fresh "$1" "$inputs"; then return; fi
+    [ -x "$root/tests/node_modules/.bin/componentize-qjs" ] ||
+        (cd "$root/tests" && npm ci --no-audit --no-fund >&2)
+    world "$1" "$root/$3/wit/world.wit"
     # Without --sync it needs the async part of the component model, which the server leaves out.
-    "$root/tests/node_modules/.bin/componentize-qjs" --sync --wit "$out/$1-wit" --world "$1" \
-        --js "$guests/$1/plugin.js" --output "$out/$1.wasm" >&2
+    "$root/tests/node_modules/.bin/componentize-qjs" --sync --wit "$out/$1-wit" --world "$2" \
+        --module-root "$root/$3" --js "$root/$3/plugin.js" --output "$out/$1.wasm" >&2
     echo "$inputs" >"$out/$1.stamp"
 }
 
-javascript js
-javascript notify
-javascript polls
+fetch_componentize_py() {
+    if [ -x "$tools/bin/componentize-py" ]; then return; fi
+    say "fetching componentize-py $VERSION"
+    scratch=$(mktemp -d "$tools.new-XXXXXX")
+    # shellcheck disable=SC2064 # The name as it is now.
+    trap "rm -rf '$scratch'" EXIT
+    requirement="componentize-py==$VERSION"
+    for hash in "${HASHES[@]}"; do requirement+=" --hash=sha256:$hash"; done
+    echo "$requirement" >"$scratch/requirements.txt"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+        --no-deps --only-binary=:all: \
+        --require-hashes --requirement "$scratch/requirements.txt" --target "$scratch/tool" >&2 ||
+        { say "could not fetch componentize-py $VERSION for this system"; exit 1; }
+    # Another one of us may have been faster.
+    [ -d "$tools" ] || mv "$scratch/tool" "$tools"
+}
 
-inputs=$(stamp host/tests/it/guests/python/plugin.py)
-if ! fresh python "$inputs"; then
-    if [ ! -x "$tools/bin/componentize-py" ]; then
-        say "fetching componentize-py $VERSION"
-        scratch=$(mktemp -d "$tools.new-XXXXXX")
-        # shellcheck disable=SC2064 # The name as it is now.
-        trap "rm -rf '$scratch'" EXIT
-        requirement="componentize-py==$VERSION"
-        for hash in "${HASHES[@]}"; do requirement+=" --hash=sha256:$hash"; done
-        echo "$requirement" >"$scratch/requirements.txt"
-        python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
-            --no-deps --only-binary=:all: \
-            --require-hashes --requirement "$scratch/requirements.txt" --target "$scratch/tool" >&2 ||
-            { say "could not fetch componentize-py $VERSION for this system"; exit 1; }
-        # Another one of us may have been faster.
-        [ -d "$tools" ] || mv "$scratch/tool" "$tools"
+# build_python NAME WORLD FOLDER [WIT]: from the folder's plugin.py and modules; without its own
+# world (a file), with one of `wit/`.
+build_python() {
+    local inputs wit=$root/wit
+    inputs=$(cd "$root" && stamp "$3"/*.py ${4:+"$3/$4"})
+    if fresh "$1" "$inputs"; then return; fi
+    fetch_componentize_py
+    if [ $# = 4 ]; then
+        world "$1" "$root/$3/$4"
+        wit=$out/$1-wit
     fi
     # From a copy, because the tool writes beside what it reads.
-    mkdir -p "$out/python"
-    cp "$guests/python/plugin.py" "$out/python"
-    (cd "$out/python" && PYTHONPATH=$tools "$tools/bin/componentize-py" --wit-path "$root/wit" \
-        --world filter componentize plugin --output "$out/python.wasm" >&2)
-    echo "$inputs" >"$out/python.stamp"
-fi
+    rm -rf "${out:?}/$1"
+    mkdir -p "$out/$1"
+    cp "$root/$3"/*.py "$out/$1"
+    (cd "$out/$1" && PYTHONPATH=$tools "$tools/bin/componentize-py" --wit-path "$wit" \
+        --world "$2" componentize plugin --output "$out/$1.wasm" >&2)
+    echo "$inputs" >"$out/$1.stamp"
+}
+
+build_js js js host/tests/it/guests/js
+build_js notify notify host/tests/it/guests/notify
+build_js polls polls host/tests/it/guests/polls
+build_js link-guard-js link-guard plugins/js/link-guard
+build_python python filter host/tests/it/guests/python
+build_python flood-guard-python flood-guard plugins/python/flood-guard wit/world.wit
+
 inputs=$(stamp host/tests/it/guests/listener/{Cargo.toml,Cargo.lock,src/lib.rs})
 if ! fresh listener "$inputs"; then
     # In the plugins' target directory, where what both need has been built.

@@ -117,10 +117,8 @@ impl Finder<'_> {
         if is_mail && !leads_on {
             return false;
         }
-        let written = written.trim_start_matches(['.', '-', '_']);
-        let Some(name) = names::canonical(written.trim_end_matches(['-', '_'])) else {
-            return false;
-        };
+        let written = written.trim_start_matches(['.', '-', '_']).trim_end_matches(['-', '_']);
+        let Some(name) = names::canonical(written) else { return false };
         let labels: Vec<&str> = name.split('.').collect();
         if labels.len() < 2 || labels.iter().any(|label| label.is_empty()) {
             return false;
