@@ -43,7 +43,7 @@ describe('The audit log', () => {
 
     const audit = await auditOf(admin);
 
-    const terms = { configRevision: 2, onFault: 'allow' };
+    const terms = { configRevision: 2, onFault: 'allow', onContentFault: 'reject' };
     assert.deepEqual(
       audit.map(({ action, detail }) => [action, detail]),
       [

@@ -11,6 +11,8 @@ import { within } from './until.mjs';
 export const BINARY = resolve(
   process.env.DUOLOGUE_BIN ?? join(import.meta.dirname, '../../target/debug/duologue'),
 );
+/** The settings of servers to which a test gives none. */
+const PATIENT = join(import.meta.dirname, 'patient.toml');
 // A test run that is interrupted ends what it started: its exit handlers see to that.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
 
@@ -88,7 +90,8 @@ class Server {
     if (!existsSync(BINARY)) {
       throw new Error(`${BINARY} does not exist: build it, or set DUOLOGUE_BIN`);
     }
-    const args = ['serve', '--listen', '127.0.0.1:0', '--data-dir', this.dataDir, ...this.#args];
+    const settings = this.#args.includes('--config') ? [] : ['--config', PATIENT];
+    const args = ['serve', '--listen', '127.0.0.1:0', '--data-dir', this.dataDir, ...settings, ...this.#args];
     const child = spawn(BINARY, args, {
       env: { ...cleanEnvironment(), ...this.#env },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -42,7 +42,7 @@ pub struct Limits {
     pub instances: u32,
     /// Calls at once of one org. Default 8.
     pub instances_per_org: usize,
-    /// How long a message waits for one of those. Default 20 ms.
+    /// How long a message waits for one of those. Default 100 ms.
     pub wait_for_instance: Duration,
     /// The largest component. Default 32 MiB.
     pub upload_bytes: usize,
@@ -106,7 +106,7 @@ impl Default for Limits {
             breaker: BreakerLimits::default(),
             instances: 100,
             instances_per_org: 8,
-            wait_for_instance: Duration::from_millis(20),
+            wait_for_instance: Duration::from_millis(100),
             upload_bytes: 32 << 20,
             compile_wall: Duration::from_mins(2),
             compile_cpu_seconds: 60,
