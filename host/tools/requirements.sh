@@ -25,6 +25,7 @@ if [ "${1:-run}" = test ]; then
   need npm "npm"
   need flock "util-linux"
   need python3 "python3"
+  need openssl "openssl"
   python3 -m pip --version >/dev/null 2>&1 || need pip3 "python3-pip"
   major=$(node --version | sed 's/^v\([0-9]*\).*/\1/')
   [ "$major" -ge 20 ] || { say "node $major is too old for the tests: install Node 20 or newer"; exit 1; }

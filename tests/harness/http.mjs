@@ -8,13 +8,13 @@ const JSON_TYPE = { 'content-type': 'application/json' };
  * One request. A body that is a string or bytes goes out as it is; anything else as JSON.
  * Answers `{ status, headers, text, body }`, where `body` is the parsed JSON or null.
  */
-export async function request(url, { method = 'GET', headers = {}, body } = {}) {
+export async function request(url, { method = 'GET', headers = {}, body, withinMs = 30_000 } = {}) {
   const raw = body === undefined || typeof body === 'string' || Buffer.isBuffer(body);
   const response = await fetch(url, {
     method,
     headers: raw ? headers : { ...JSON_TYPE, ...headers },
     body: raw ? body : JSON.stringify(body),
-    signal: AbortSignal.timeout(30_000),
+    signal: AbortSignal.timeout(withinMs),
   });
   const text = await response.text();
   const json = /\bjson\b/.test(response.headers.get('content-type') ?? '');

@@ -13,10 +13,11 @@ export class User {
     this.token = token;
   }
 
-  request(method, path, { body, headers } = {}) {
+  request(method, path, { body, headers, withinMs } = {}) {
     return this.server.request(path, {
       method,
       body,
+      withinMs,
       headers: { orgid: this.org.id, authorization: `Bearer ${this.token}`, ...headers },
     });
   }
