@@ -259,6 +259,7 @@ describe('An org’s settings', () => {
         readPerSecond: 50,
         socketsPerUser: 100,
         newPeersPerDay: 50,
+        botPerMinute: 120,
         pendingSendsPerSocket: 64,
         heldPerUser: 50,
         heldPerOrg: 10_000,

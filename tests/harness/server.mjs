@@ -25,9 +25,9 @@ export const cleanEnvironment = () =>
   );
 
 /** Runs one command to its end: `{ code, stdout, stderr }`, with `json` parsed from stdout on demand. */
-export function runBinary(args, env = {}) {
+export function runBinary(args, env = {}, { timeout = 30_000 } = {}) {
   return new Promise((done) => {
-    const options = { env: { ...cleanEnvironment(), ...env }, timeout: 30_000 };
+    const options = { env: { ...cleanEnvironment(), ...env }, timeout };
     execFile(BINARY, args, options, (error, stdout, stderr) => {
       done({
         code: error ? (error.code ?? error.signal) : 0,
