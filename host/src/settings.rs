@@ -172,6 +172,7 @@ pub struct Plugins {
     pub log_kept_bytes: usize,
     pub host_calls: u32,
     pub open_secrets: usize,
+    pub tape_bytes: usize,
     pub breaker_senders: usize,
     pub rollback_senders: usize,
     #[serde(rename = "breaker_window_ms", deserialize_with = "millis")]

@@ -129,6 +129,7 @@ pub(super) fn plugins(settings: &Settings) -> Limits {
         log_kept_bytes: plugins.log_kept_bytes,
         host_calls: plugins.host_calls,
         open_secrets: plugins.open_secrets,
+        tape_bytes: plugins.tape_bytes,
         breaker: BreakerLimits {
             senders: plugins.breaker_senders.max(1),
             rollback_senders: plugins.rollback_senders.max(1),

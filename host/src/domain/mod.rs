@@ -12,6 +12,7 @@ mod message;
 mod org;
 mod outgoing;
 mod plugin_name;
+mod receipt;
 mod review;
 mod staged_writes;
 mod sync;
@@ -38,6 +39,9 @@ pub use outgoing::{
     Secret,
 };
 pub use plugin_name::parse_plugin_name;
+pub use receipt::{
+    CallRecord, ConfigRecord, HostCall, Receipt, Run, RunContent, RunRecord, RunTerms, sha256_of,
+};
 pub use review::{Held, HoldState, PendingBody};
 pub use staged_writes::StagedWrites;
 pub use sync::{Change, ChangeKind, Cursor};
