@@ -25,6 +25,7 @@ pub struct Settings {
     pub tokens: Tokens,
     pub presence: Presence,
     pub review: Review,
+    pub receipts: Receipts,
     pub plugins: Plugins,
     pub events: Events,
     pub kv: KvLimits,
@@ -145,6 +146,14 @@ pub struct Review {
     #[serde(rename = "ask_again_most_ms", deserialize_with = "millis")]
     pub ask_again_most: Duration,
     pub refusals_queue: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipts {
+    pub queue: usize,
+    pub queue_bytes: u32,
+    pub per_message: u32,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -9,7 +9,8 @@ use crate::{
     http::HttpSettings,
     plugin::{BreakerLimits, Limits},
     service::{
-        EventSettings, GuestSettings, ReviewSettings, SecretSettings, ServiceSettings, WriterLimits,
+        EventSettings, GuestSettings, ReceiptSettings, ReviewSettings, SecretSettings,
+        ServiceSettings, WriterLimits,
     },
     settings::Settings,
     socket::SocketSettings,
@@ -36,6 +37,11 @@ pub(super) fn services(settings: &Settings, secrets: &Secrets) -> ServiceSetting
             ask_again: review.ask_again,
             ask_again_most: review.ask_again_most,
             refusals_queue: review.refusals_queue,
+        },
+        receipts: ReceiptSettings {
+            queue: settings.receipts.queue,
+            queue_bytes: settings.receipts.queue_bytes,
+            per_message: settings.receipts.per_message,
         },
         org_defaults: settings.org.clone(),
         verifier: VerifierSettings {

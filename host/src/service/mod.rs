@@ -20,6 +20,7 @@ mod people;
 mod plugins;
 mod presence;
 mod reading;
+mod receipts;
 mod refusals;
 mod registry;
 mod review;
@@ -53,9 +54,13 @@ pub use people::{People, PersonRef};
 pub use plugins::{Guests, PluginEntry, Plugins, VersionEntry};
 pub use presence::{OnlineUser, Presence, PresenceView};
 pub use reading::{MOST_IDS, Marked, Reading};
+pub use receipts::{ReceiptSettings, Receipts, Unsettled};
 pub use refusals::Refusals;
 pub use registry::Registry;
-pub use review::{HeldEntry, PAGE as REVIEW_PAGE, Refusal, Review, ReviewCommand, Reviewed};
+pub use review::{
+    HeldEntry, PAGE as REVIEW_PAGE, ReceiptCall, ReceiptEntry, Refusal, Review, ReviewCommand,
+    Reviewed,
+};
 pub use secrets::{NewSecret, SecretEntry, SecretSettings, Secrets};
 pub use sending::{Letter, Prepared, SendCommand, Sending, Sent, Via};
 pub use sessions::{OpenSession, Sessions};
@@ -91,6 +96,7 @@ pub struct ServiceSettings {
     /// How long somebody without a socket still counts as online.
     pub presence_grace: Duration,
     pub review: ReviewSettings,
+    pub receipts: ReceiptSettings,
     pub guests: GuestSettings,
     pub events: EventSettings,
 }
@@ -186,7 +192,8 @@ impl Shared {
         let holding = self.holding(&telling, settings.review);
         let queue = settings.review.refusals_queue;
         let refusals = Refusals::start(self.db.clone(), queue, self.listeners.clone());
-        let sending = self.sending(writer, &holding, &refusals);
+        let receipts = Receipts::start(self.db.clone(), settings.receipts);
+        let sending = self.sending(writer, &holding, (&refusals, &receipts));
         let presence = self.presence(settings.presence_grace);
         let Self { db, events, registry, people, limits, plugins, listeners } = self;
         let verifier = Verifier::new(settings.verifier);
@@ -199,6 +206,7 @@ impl Shared {
                 telling: telling.clone(),
                 holding: holding.clone(),
                 refusals,
+                receipts: receipts.clone(),
                 listeners: listeners.clone(),
             },
             review: Review { db: db.clone(), people: people.clone(), holding: holding.clone() },
@@ -207,6 +215,7 @@ impl Shared {
                 registry: registry.clone(),
                 plugins: plugins.clone(),
                 holding,
+                receipts,
                 settings: settings.review,
             },
             due_events: DueEvents::new(
@@ -240,7 +249,12 @@ impl Shared {
         Holding::new(self.db.clone(), self.people.clone(), telling, listeners, settings)
     }
 
-    fn sending(&self, writer: Writer, holding: &Holding, refusals: &Refusals) -> Sending {
+    fn sending(
+        &self,
+        writer: Writer,
+        holding: &Holding,
+        (refusals, receipts): (&Refusals, &Receipts),
+    ) -> Sending {
         Sending::new(sending::Parts {
             db: self.db.clone(),
             people: self.people.clone(),
@@ -249,6 +263,7 @@ impl Shared {
             writer,
             holding: holding.clone(),
             refusals: refusals.clone(),
+            receipts: receipts.clone(),
             listeners: self.listeners.clone(),
         })
     }

@@ -1,5 +1,6 @@
 //! The one task that stores messages: whatever waits, in one statement or few.
 
+mod rows;
 mod together;
 
 use std::{
@@ -18,6 +19,7 @@ use super::{
     in_flight::Claim,
     lanes::{Lanes, Person, Waits},
     listeners::News,
+    receipts::Unsettled,
     terms::no_room,
 };
 use crate::{
@@ -27,12 +29,10 @@ use crate::{
         batch::{self, Fate, NewMessage, Placed},
         held::{self, Quota, Waiting as Held},
     },
-    domain::{
-        ClientId, Decision, Draft, Message, MessageId, MessageState, OrgId, StagedWrites, User,
-        UserId,
-    },
+    domain::{ClientId, Decision, Draft, Message, MessageId, OrgId, StagedWrites, User, UserId},
     events::{Event, Events, Exchange, SocketKey},
 };
+use rows::{row, stored_message};
 
 /// How much the writer takes on.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +52,8 @@ pub struct Job {
     pub fate: Fate,
     /// How plugins decided; `None` where none was asked.
     pub decision: Option<Decision>,
+    /// Of each time that plugins were asked; kept once the message is stored.
+    pub receipts: Option<Unsettled>,
     /// What plugins want stored with the message.
     pub staged: Vec<StagedWrites>,
     pub sender: Arc<User>,
@@ -74,7 +76,7 @@ pub enum Stored {
     Duplicate,
     /// What a plugin had read for its decision has changed: nothing is stored, and the plugins
     /// are to be asked again, still under the claim.
-    Conflict(Option<Claim>),
+    Conflict(Option<Claim>, Option<Unsettled>),
 }
 
 /// A place in the writer's queue: the answer comes after the commit.
@@ -304,6 +306,9 @@ impl Task {
                 news.stored(job.org_id, placed.untold);
             }
             let message = Arc::new(stored_message(row, placed));
+            if let Some(receipts) = job.receipts {
+                receipts.stored(message.id);
+            }
             // The answer first: the sender learns its own message before the peer's reply to it.
             let _ = done.send(Ok(Stored::New(message.clone())));
             self.events
@@ -342,45 +347,6 @@ impl Waits for Waiting {
     /// One conflict must not undo what others send.
     fn alone(&self) -> Option<OrgId> {
         (!self.job.staged.is_empty()).then_some(self.job.org_id)
-    }
-}
-
-/// Ids are given out here, in the order of the queue, so that they sort as messages do.
-fn row(waiting: &Waiting) -> NewMessage {
-    NewMessage {
-        org_id: waiting.job.org_id,
-        id: MessageId::new(),
-        draft: waiting.job.draft.clone(),
-        fate: waiting.job.fate.clone(),
-        decision: waiting.job.decision.clone(),
-        news: waiting.job.news.as_ref().map(|news| Box::new(news.row())),
-    }
-}
-
-fn stored_message(row: NewMessage, placed: Placed) -> Message {
-    let draft = row.draft;
-    Message {
-        id: row.id,
-        thread_id: draft.thread_id(),
-        sender_id: draft.sender_id,
-        recipient_id: draft.recipient_id,
-        client_id: draft.client_id.map(|id| id.as_str().to_owned()),
-        body: draft.body,
-        reply_to: draft.reply_to,
-        seq: placed.seq,
-        state: match row.fate {
-            Fate::Held(_) => MessageState::Held,
-            Fate::Sent | Fate::Shadowed => MessageState::Sent,
-        },
-        shadowed: matches!(row.fate, Fate::Shadowed),
-        refused_reason: None,
-        pending_revision: None,
-        created_at: placed.created_at,
-        edited_at: None,
-        deleted_at: None,
-        read_at: None,
-        hidden_for_sender: false,
-        hidden_for_recipient: false,
     }
 }
 

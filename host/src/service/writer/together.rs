@@ -1,6 +1,6 @@
 //! Messages with which plugins want something stored: each in a transaction of its own.
 
-use super::{Stored, Task, Waiting, refuse, row};
+use super::{Stored, Task, Waiting, refuse, rows::row};
 use crate::db::batch::{self, Together};
 
 impl Task {
@@ -14,7 +14,9 @@ impl Task {
                 Ok(Together::Stored(placed)) => Some(placed),
                 Ok(Together::Duplicate) => None,
                 Ok(Together::Conflict) => {
-                    let _ = waiting.done.send(Ok(Stored::Conflict(waiting.job.claim)));
+                    let _ = waiting
+                        .done
+                        .send(Ok(Stored::Conflict(waiting.job.claim, waiting.job.receipts)));
                     continue;
                 }
                 Err(error) => {
