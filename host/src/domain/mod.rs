@@ -40,7 +40,8 @@ pub use outgoing::{
 };
 pub use plugin_name::parse_plugin_name;
 pub use receipt::{
-    CallRecord, ConfigRecord, HostCall, Receipt, Run, RunContent, RunRecord, RunTerms, sha256_of,
+    CallRecord, ConfigRecord, HostCall, Receipt, Run, RunContent, RunRecord, RunTerms, hex,
+    sha256_of,
 };
 pub use review::{Held, HoldState, PendingBody};
 pub use staged_writes::StagedWrites;

@@ -13,7 +13,8 @@ pub fn sha256_of(json: &Json) -> String {
     hex(&Sha256::digest(json.to_string()))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Two lower-case digits for each byte.
+pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
 
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {

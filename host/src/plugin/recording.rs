@@ -10,7 +10,9 @@ use super::{
     tape::Tape,
     validation::{ContentRules, Validity},
 };
-use crate::domain::{Body, BodyLimits, Phase, Run, RunContent, RunRecord, RunTerms, sha256_of};
+use crate::domain::{
+    Body, BodyLimits, Phase, Run, RunContent, RunRecord, RunTerms, hex, sha256_of,
+};
 
 /// A call that is being recorded: what was asked, and what the answer is held to.
 pub(super) struct Recording {
@@ -71,7 +73,7 @@ impl Recording {
             answer_sha256: sha256_of(&answer),
             answered: answered.to_owned(),
             now_ms: self.now_ms,
-            seed: seed.map(write_seed),
+            seed: seed.map(|seed| hex(seed)),
             terms: self.terms,
             imports: told.imports,
             not_replayable: told.flaw,
@@ -80,10 +82,6 @@ impl Recording {
         let content = RunContent { input: self.input, host_calls: told.calls, answer };
         Run { record, content, shown: told.shown, config: None }
     }
-}
-
-fn write_seed(seed: &Seed) -> String {
-    seed.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(super) fn read_seed(text: &str) -> Option<Seed> {
@@ -179,7 +177,7 @@ mod tests {
     fn a_seed_is_read_as_it_is_written() {
         let seed: Seed = std::array::from_fn(|at| u8::try_from(at * 7).unwrap());
 
-        assert_eq!(read_seed(&write_seed(&seed)), Some(seed));
+        assert_eq!(read_seed(&hex(&seed)), Some(seed));
         assert_eq!(read_seed("00"), None);
         assert_eq!(read_seed(&"0g".repeat(32)), None);
     }

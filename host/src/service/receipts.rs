@@ -50,7 +50,8 @@ struct Waiting {
     org_id: OrgId,
     row: NewReceipt,
     configs: Vec<Arc<ConfigRecord>>,
-    _room: OwnedSemaphorePermit,
+    /// Given back when it is stored.
+    room: OwnedSemaphorePermit,
 }
 
 /// Which draft was judged.
@@ -120,7 +121,7 @@ impl Receipts {
                 shown: receipt.shown,
                 created_at: OffsetDateTime::now_utc(),
             };
-            let waiting = Waiting { org_id, row, configs: receipt.configs, _room: room };
+            let waiting = Waiting { org_id, row, configs: receipt.configs, room };
             self.queue.try_send(waiting).is_ok()
         });
         if !sent {
@@ -185,7 +186,7 @@ impl Task {
         for waiting in waiting {
             rows.push(waiting.row);
             configs.extend(waiting.configs);
-            room.push(waiting._room);
+            room.push(waiting.room);
         }
         // What a new message has is its first, and needs no room.
         let again = rows.iter().filter(|row| row.is_edit || row.attempt > 1);

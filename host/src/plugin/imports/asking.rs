@@ -32,8 +32,8 @@ impl Served {
     pub(super) async fn previous(&mut self) -> Result<Vec<Earlier>, Unserved> {
         let Some(asker) = self.asker else { return Ok(Vec::new()) };
         let earlier = self.services.previous(self.org.id, asker).await;
-        let asked = self.asked(|| json!({}));
-        self.note(HostCall::HISTORY, asked, || {
+        let nothing = self.asked(|| json!({}));
+        self.note(HostCall::HISTORY, nothing, || {
             let forms = |earlier: &Vec<Earlier>| earlier.iter().map(EarlierForm::from).collect();
             Told::<Vec<_>, UnservedForm>::json(&earlier, forms)
         });
@@ -97,7 +97,7 @@ impl Served {
         let opened = self.services.open_secret(self.plugin, name).await;
         self.note("secrets.open", asked, || {
             // Whether there is one, and nothing of it.
-            Told::<bool, UnservedForm>::json(&opened, |found| found.is_some())
+            Told::<bool, UnservedForm>::json(&opened, Option::is_some)
         });
         opened
     }
