@@ -26,6 +26,7 @@ pub struct Settings {
     pub presence: Presence,
     pub review: Review,
     pub notifications: Notifications,
+    pub receipts: Receipts,
     pub plugins: Plugins,
     pub events: Events,
     pub kv: KvLimits,
@@ -162,6 +163,14 @@ pub struct Notifications {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Receipts {
+    pub queue: usize,
+    pub queue_bytes: u32,
+    pub per_message: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Plugins {
     pub max_upload_bytes: usize,
     #[serde(rename = "call_ms", deserialize_with = "millis")]
@@ -187,6 +196,7 @@ pub struct Plugins {
     pub log_kept_bytes: usize,
     pub host_calls: u32,
     pub open_secrets: usize,
+    pub tape_bytes: usize,
     pub breaker_senders: usize,
     pub rollback_senders: usize,
     #[serde(rename = "breaker_window_ms", deserialize_with = "millis")]

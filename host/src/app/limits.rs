@@ -9,8 +9,8 @@ use crate::{
     http::HttpSettings,
     plugin::{BreakerLimits, Limits},
     service::{
-        EventSettings, GuestSettings, NotifySettings, ReviewSettings, SecretSettings,
-        ServiceSettings, WriterLimits,
+        EventSettings, GuestSettings, NotifySettings, ReceiptSettings, ReviewSettings,
+        SecretSettings, ServiceSettings, WriterLimits,
     },
     settings::Settings,
     socket::SocketSettings,
@@ -45,6 +45,11 @@ pub(super) fn services(settings: &Settings, secrets: &Secrets) -> ServiceSetting
             ask_again: review.ask_again,
             ask_again_most: review.ask_again_most,
             refusals_queue: review.refusals_queue,
+        },
+        receipts: ReceiptSettings {
+            queue: settings.receipts.queue,
+            queue_bytes: settings.receipts.queue_bytes,
+            per_message: settings.receipts.per_message,
         },
         org_defaults: settings.org.clone(),
         verifier: VerifierSettings {
@@ -139,6 +144,7 @@ pub(super) fn plugins(settings: &Settings) -> Limits {
         log_kept_bytes: plugins.log_kept_bytes,
         host_calls: plugins.host_calls,
         open_secrets: plugins.open_secrets,
+        tape_bytes: plugins.tape_bytes,
         breaker: BreakerLimits {
             senders: plugins.breaker_senders.max(1),
             rollback_senders: plugins.rollback_senders.max(1),

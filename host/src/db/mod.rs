@@ -21,6 +21,7 @@ pub mod plugin_events;
 pub mod plugin_messages;
 pub mod plugins;
 pub mod reading;
+pub mod receipts;
 pub mod refusals;
 pub mod releases;
 pub mod secrets;

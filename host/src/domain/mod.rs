@@ -13,6 +13,7 @@ mod notification;
 mod org;
 mod outgoing;
 mod plugin_name;
+mod receipt;
 mod review;
 mod staged_writes;
 mod sync;
@@ -40,6 +41,10 @@ pub use outgoing::{
     Secret,
 };
 pub use plugin_name::parse_plugin_name;
+pub use receipt::{
+    CallRecord, ConfigRecord, HostCall, Receipt, Run, RunContent, RunRecord, RunTerms, hex,
+    sha256_of,
+};
 pub use review::{Held, HoldState, PendingBody};
 pub use staged_writes::StagedWrites;
 pub use sync::{Change, ChangeKind, Cursor};

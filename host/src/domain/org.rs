@@ -121,6 +121,8 @@ pub struct OrgSettings {
     pub admin_reads: AdminReads,
     /// How long refusals and decided reviews are kept, in days. Default 30.
     pub review_days: u32,
+    /// How long decision receipts are kept, in days; 0: none is made. Default 7.
+    pub receipt_days: u32,
     /// How long the audit log is kept, in days. Default 365.
     pub audit_days: u32,
     pub limits: OrgLimits,
@@ -139,6 +141,7 @@ impl Default for OrgSettings {
             sync_days: 30,
             admin_reads: AdminReads::default(),
             review_days: 30,
+            receipt_days: 7,
             audit_days: 365,
             limits: OrgLimits::default(),
         }
@@ -168,6 +171,9 @@ impl OrgSettings {
             if !(1..=3650).contains(&days) {
                 return Err(InvalidField::new(field, "must be 1 to 3650"));
             }
+        }
+        if self.receipt_days > 365 {
+            return Err(InvalidField::new("receiptDays", "must be 0 to 365; 0 makes none"));
         }
         if self.origins.len() > 100 {
             return Err(InvalidField::new("origins", "may be at most 100"));

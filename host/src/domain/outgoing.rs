@@ -1,5 +1,6 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::HostPattern;
@@ -15,7 +16,8 @@ pub struct OutgoingRequest {
     pub timeout: Option<Duration>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum OutgoingMethod {
     Get,
     Post,
@@ -44,7 +46,8 @@ pub struct OutgoingResponse {
 }
 
 /// Why a plugin got no answer. The texts are for its author and say nothing of our network.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
 pub enum OutgoingError {
     /// It may not be asked for at all.
     #[error("denied: {0}")]
@@ -57,7 +60,7 @@ pub enum OutgoingError {
     #[error("too many requests")]
     QuotaExceeded,
     #[error("no answer: {0}")]
-    Transport(&'static str),
+    Transport(Cow<'static, str>),
 }
 
 impl OutgoingError {

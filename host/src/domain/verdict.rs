@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Attachment, Body, BodyLimits, EntryId, InvalidField, Metadata, StagedWrites};
+use super::{Attachment, Body, BodyLimits, EntryId, InvalidField, Metadata, Run, StagedWrites};
 
 /// What a plugin wants replaced in a draft. Who writes to whom cannot be said here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,6 +114,8 @@ pub struct Judgement {
     pub labels: Vec<Label>,
     /// Each plugin that was asked, in the order in which it was.
     pub steps: Vec<Step>,
+    /// What each of them was asked and told, where that is recorded: one for each step.
+    pub runs: Vec<Option<Box<Run>>>,
     /// What plugins want stored together with the draft, and forgotten where it is not stored.
     pub staged: Vec<StagedWrites>,
 }
@@ -126,6 +128,7 @@ impl Judgement {
             outcome: Outcome::Send,
             labels: Vec::new(),
             steps: Vec::new(),
+            runs: Vec::new(),
             staged: Vec::new(),
         }
     }

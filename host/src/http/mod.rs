@@ -110,6 +110,8 @@ fn admin_routes() -> Router<Http> {
         .route("/admin/messages/{id}/decision", get(review::decision))
         .route("/admin/refusals", get(review::refusals))
         .route("/admin/refusals/{id}", get(review::refusal))
+        .route("/admin/refusals/{id}/receipt", get(review::refusal_receipt))
+        .route("/admin/messages/{id}/receipt", get(review::receipt))
         .route("/admin/audit", get(review::audit))
         .route("/admin/plugins/{name}/secrets", get(secrets::list))
         .route("/admin/plugins/{name}/secrets/{secret}", put(secrets::set).delete(secrets::remove))

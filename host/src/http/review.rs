@@ -17,8 +17,10 @@ use super::{
 };
 use crate::{
     Error,
+    domain::EntryId,
     wire::{
-        AuditView, DecideRequest, DecidedView, DecisionView, HeldView, RefusalView, ReviewQuery,
+        AuditView, DecideRequest, DecidedView, DecisionView, HeldView, ReceiptsView, RefusalView,
+        ReviewQuery,
     },
 };
 
@@ -88,6 +90,26 @@ pub(super) async fn decision(
     Ok(Json(DecisionView::from(&reviewed)))
 }
 
+/// `GET /admin/messages/:id/receipt`
+pub(super) async fn receipt(
+    State(http): State<Http>,
+    Admin(caller): Admin,
+    id: Result<Path<String>, PathRejection>,
+) -> Answer<Json<ReceiptsView>> {
+    let receipts = http.services.review.message_receipts(&caller, message_id(id)?).await?;
+    Ok(Json(receipts.into()))
+}
+
+/// `GET /admin/refusals/:requestId/receipt`
+pub(super) async fn refusal_receipt(
+    State(http): State<Http>,
+    Admin(caller): Admin,
+    id: Result<Path<String>, PathRejection>,
+) -> Answer<Json<ReceiptsView>> {
+    let receipts = http.services.review.refusal_receipts(&caller, request_id(id)?).await?;
+    Ok(Json(receipts.into()))
+}
+
 /// `GET /admin/refusals`
 pub(super) async fn refusals(
     State(http): State<Http>,
@@ -110,9 +132,14 @@ pub(super) async fn refusal(
     Admin(caller): Admin,
     id: Result<Path<String>, PathRejection>,
 ) -> Answer<Json<RefusalView>> {
+    let refusal = http.services.review.refusal(&caller, request_id(id)?).await?;
+    Ok(Json(RefusalView::from(refusal)))
+}
+
+/// What is no id is none that is known.
+fn request_id(id: Result<Path<String>, PathRejection>) -> Answer<EntryId> {
     let id = id.ok().and_then(|Path(text)| text.parse().ok());
-    let id = id.ok_or(ApiError(Error::NotFound("a refusal of that requestId".into())))?;
-    Ok(Json(RefusalView::from(http.services.review.refusal(&caller, id).await?)))
+    id.ok_or(ApiError(Error::NotFound("a refusal of that requestId".into())))
 }
 
 /// `GET /admin/audit`

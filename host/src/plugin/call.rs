@@ -1,5 +1,6 @@
 //! One call into one guest, from waiting for a turn to an answer that has been read.
 
+mod again;
 mod events;
 
 use std::{
@@ -17,16 +18,20 @@ use tokio::{
 use uuid::Uuid;
 use wasmtime::Store;
 
+pub(super) use again::{Again, Repeated};
+
 use super::{
-    BeforeSend, Door, Fault, PluginHost,
+    BeforeSend, Door, Fault, Limits, PluginHost,
     answer::{Decision, Rules},
-    bindings::{log, types, unix_ms, validate_content},
+    bindings::{before_send, log, types, unix_ms, validate_content},
     compile::Compiled,
     imports::{Reach, Served, Serving},
+    input::Input,
+    recording::{self, Answer, Recording, Terms},
     store::{Callee, Guest, store},
     validation::{ContentRules, Validity},
 };
-use crate::domain::{Body, Phase, StagedWrites};
+use crate::domain::{Body, Phase, Run, StagedWrites};
 
 /// Where and until when a call may run.
 pub(super) struct Turn<'a> {
@@ -62,6 +67,8 @@ pub(super) struct Called<T> {
     pub(super) began: bool,
     /// What the guest wants stored with the message.
     pub(super) staged: Option<StagedWrites>,
+    /// For the message's receipt, where that is kept.
+    pub(super) run: Option<Box<Run>>,
 }
 
 /// A place among the running guests, and a fresh store for one of them.
@@ -80,7 +87,7 @@ impl<T> Called<T> {
 
     /// The server had the answer by itself.
     pub(super) fn unasked(outcome: Result<T, Fault>, took: Duration) -> Self {
-        Self { outcome, took, memory_bytes: 0, began: false, staged: None }
+        Self { outcome, took, memory_bytes: 0, began: false, staged: None, run: None }
     }
 }
 
@@ -100,24 +107,19 @@ impl Turn<'_> {
                 Ok(entered) => entered,
                 Err(never) => return never,
             };
-        let context = context(&question, entered.budget);
-        let draft = draft(&question);
-        let previous = question.ask.previous.map(Into::into);
-        let store = &mut entered.store;
-        let call = async {
-            let instance = compiled.instances.instantiate_async(&mut *store).await?;
-            let guest = hook.load(&mut *store, &instance)?;
-            let answer = guest.call_before_send(&mut *store, &context, &draft, previous.as_ref());
-            let answer = answer.await?;
-            if let Err(types::Failure::Declined(reason)) = &answer {
-                log::Host::write(store.data_mut(), log::Level::Warn, reason.clone());
-            }
-            Ok(answer)
+        let input = Input {
+            context: (&context(&question, entered.budget)).into(),
+            to: Some(question.ask.to.email.as_str().to_owned()),
+            reply_to: question.ask.reply_to.map(|id| id.to_string()),
+            body: question.body.into(),
+            previous: question.ask.previous.map(Into::into),
         };
-        let outcome = within(entered.budget, call).await;
         let rules =
             Rules { body: question.body, limits: question.ask.limits, phase: question.phase };
-        entered.end(outcome.and_then(|answer| Decision::parse(answer, rules)))
+        let recording = entered.recording(&input, rules.into(), &self.host.0.limits);
+        let answer = entered.before_send(compiled, hook, input).await;
+        let outcome = answer.and_then(|answer| Decision::parse(answer, rules));
+        entered.end_recorded(outcome, recording)
     }
 
     /// Asks whether a body is valid content of its type.
@@ -136,23 +138,17 @@ impl Turn<'_> {
                 Ok(entered) => entered,
                 Err(never) => return never,
             };
-        let context = context(&question, entered.budget);
-        let body = question.body.into();
-        let store = &mut entered.store;
-        let call = async {
-            let instance = compiled.instances.instantiate_async(&mut *store).await?;
-            let guest = hook.load(&mut *store, &instance)?;
-            let answer = guest.call_validate(&mut *store, &context, &body).await?;
-            if let Err(types::Failure::Declined(reason)) = &answer {
-                log::Host::write(store.data_mut(), log::Level::Warn, reason.clone());
-            }
-            Ok(answer)
+        let input = Input {
+            context: (&context(&question, entered.budget)).into(),
+            to: None,
+            reply_to: None,
+            body: question.body.into(),
+            previous: None,
         };
-        let answer = within(entered.budget, call).await;
-        entered.end(answer.and_then(|answer| match answer {
-            Ok(validity) => Validity::parse(validity, rules),
-            Err(types::Failure::Declined(_)) => Err(Fault::Declined),
-        }))
+        let recording = entered.recording(&input, rules.into(), &self.host.0.limits);
+        let answer = entered.validate(compiled, hook, input).await;
+        let outcome = answer.and_then(|answer| Validity::parse(answer, rules));
+        entered.end_recorded(outcome, recording)
     }
 
     /// Asks a version which content types it judges; `None`: it does not take part there.
@@ -213,9 +209,8 @@ impl Turn<'_> {
         match self.wait(most).await {
             Ok(permits) => {
                 let budget = self.left().min(patience);
-                let served = serving.map(|serving| {
-                    Served::new(&serving, Instant::now() + budget, limits.open_secrets)
-                });
+                let served =
+                    serving.map(|serving| Served::new(&serving, Instant::now() + budget, limits));
                 let store = store(&self.host.0.engine, limits, callee, served, unix_ms(now));
                 Ok(Entered { store, budget, began, _permits: permits })
             }
@@ -247,10 +242,74 @@ impl Turn<'_> {
 }
 
 impl Entered<'_> {
+    async fn before_send(
+        &mut self,
+        compiled: &Compiled,
+        hook: &before_send::GuestIndices,
+        input: Input,
+    ) -> Result<Result<types::Decision, types::Failure>, Fault> {
+        let store = &mut self.store;
+        let (draft, previous) = (input.draft(), input.previous.as_ref().map(Into::into));
+        let context = input.context.into();
+        let call = async {
+            let instance = compiled.instances.instantiate_async(&mut *store).await?;
+            let guest = hook.load(&mut *store, &instance)?;
+            let answer = guest.call_before_send(&mut *store, &context, &draft, previous.as_ref());
+            let answer = answer.await?;
+            if let Err(types::Failure::Declined(reason)) = &answer {
+                log::Host::write(store.data_mut(), log::Level::Warn, reason.clone());
+            }
+            Ok(answer)
+        };
+        within(self.budget, call).await
+    }
+
+    async fn validate(
+        &mut self,
+        compiled: &Compiled,
+        hook: &validate_content::GuestIndices,
+        input: Input,
+    ) -> Result<Result<validate_content::Validity, types::Failure>, Fault> {
+        let store = &mut self.store;
+        let (body, context) = ((&input.body).into(), input.context.into());
+        let call = async {
+            let instance = compiled.instances.instantiate_async(&mut *store).await?;
+            let guest = hook.load(&mut *store, &instance)?;
+            let answer = guest.call_validate(&mut *store, &context, &body).await?;
+            if let Err(types::Failure::Declined(reason)) = &answer {
+                log::Host::write(store.data_mut(), log::Level::Warn, reason.clone());
+            }
+            Ok(answer)
+        };
+        within(self.budget, call).await
+    }
+
+    /// `None`: the call leaves no receipt.
+    fn recording(&mut self, input: &Input, terms: Terms<'_>, limits: &Limits) -> Option<Recording> {
+        let guest = self.store.data_mut();
+        let is_recorded = guest.served().is_some_and(|served| served.tape.is_some());
+        is_recorded.then(|| Recording::new(input, terms, limits))
+    }
+
     pub(super) fn end<T>(mut self, outcome: Result<T, Fault>) -> Called<T> {
         let memory_bytes = self.store.data().memory_bytes();
-        let staged = self.store.data_mut().take_staged();
-        Called { outcome, took: self.began.elapsed(), memory_bytes, began: true, staged }
+        let (staged, _) = self.store.data_mut().take_served();
+        Called { outcome, took: self.began.elapsed(), memory_bytes, began: true, staged, run: None }
+    }
+
+    fn end_recorded<T: Answer>(
+        mut self,
+        outcome: Result<T, Fault>,
+        recording: Option<Recording>,
+    ) -> Called<T> {
+        let took = self.began.elapsed();
+        let memory_bytes = self.store.data().memory_bytes();
+        let (staged, tape) = self.store.data_mut().take_served();
+        let seed = self.store.data().runtime.seed();
+        let run = recording.zip(tape).map(|(recording, tape)| {
+            Box::new(recording.end(recording::form(&outcome), tape, seed))
+        });
+        Called { outcome, took, memory_bytes, began: true, staged, run }
     }
 }
 
@@ -286,12 +345,4 @@ fn context(question: &Question<'_>, budget: Duration) -> types::Context {
 
 fn budget_ms(budget: Duration) -> u32 {
     u32::try_from(budget.as_millis()).unwrap_or(u32::MAX)
-}
-
-fn draft(question: &Question<'_>) -> types::Draft {
-    types::Draft {
-        to: question.ask.to.email.as_str().to_owned(),
-        reply_to: question.ask.reply_to.map(|id| id.to_string()),
-        body: question.body.into(),
-    }
 }

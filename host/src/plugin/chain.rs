@@ -114,6 +114,7 @@ impl Round {
             // Nothing of it is kept but the record, which ends with the plugin that is to blame.
             Some(refused) if refused.is_invalid => {
                 self.0.steps.extend(refused.steps);
+                self.0.runs.extend(refused.runs);
                 self.take(plugin, called)
             }
             Some(validation) => {
@@ -127,6 +128,7 @@ impl Round {
     fn take_validation(&mut self, validation: Validation) -> ControlFlow<()> {
         self.0.body = validation.body;
         self.0.steps.extend(validation.steps);
+        self.0.runs.extend(validation.runs);
         self.tighten(validation.outcome)
     }
 
@@ -151,6 +153,7 @@ impl Round {
             }
         };
         self.0.steps.push(step);
+        self.0.runs.push(called.run);
         self.tighten(outcome)
     }
 

@@ -28,8 +28,8 @@ use super::{
     store::Callee,
 };
 use crate::domain::{
-    Body, BodyLimits, Caller, ContentType, EventKind, HostPattern, Judgement, MessageId, OnFault,
-    OrgId, Phase, PluginId, User, UserId,
+    Body, BodyLimits, Caller, ConfigRecord, ContentType, EventKind, HostPattern, Judgement,
+    MessageId, OnFault, OrgId, Phase, PluginId, User, UserId,
 };
 
 /// A plugin as an org has it, and the terms on which it takes part.
@@ -106,6 +106,8 @@ pub(super) struct Installed {
     compiled: Option<Arc<Compiled>>,
     pub(super) callee: Arc<Callee>,
     pub(super) config_revision: i64,
+    /// For receipts.
+    config_record: Arc<ConfigRecord>,
     pub(super) phase: Phase,
     pub(super) on_fault: OnFault,
     pub(super) on_content_fault: OnFault,
@@ -299,6 +301,7 @@ impl Installed {
                 ),
             }
         });
+        let config_record = Arc::new(ConfigRecord::new(&plugin.config));
         let callee = Callee {
             log,
             org: org.to_string(),
@@ -317,6 +320,7 @@ impl Installed {
             compiled: plugin.compiled,
             callee: Arc::new(callee),
             config_revision: plugin.config_revision,
+            config_record,
             phase: plugin.phase,
             on_fault: plugin.on_fault,
             on_content_fault: plugin.on_content_fault,
@@ -353,7 +357,10 @@ impl Installed {
         let Some(pass) = post.breaker.admit(subject, Instant::now()) else {
             return Called::never(Fault::BreakerOpen, Duration::ZERO);
         };
-        let called = call(compiled).await;
+        let mut called = call(compiled).await;
+        if let Some(run) = &mut called.run {
+            run.config = Some(Arc::clone(&self.config_record));
+        }
         let own_fault = called.outcome.as_ref().is_err_and(Fault::is_its_own);
         if called.began && (called.outcome.is_ok() || own_fault) {
             pass.settle(own_fault, Instant::now());

@@ -1,6 +1,8 @@
 //! What guests import, as the bindings want it: each import passes a guest's words on to
 //! [`HostServices`], with the org, plugin and grants of its call.
 
+mod asking;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -9,14 +11,16 @@ use std::{
 use wasmtime::component::{Resource, ResourceTable};
 
 use super::{
+    Limits,
     bindings::{directory, history, http, kv, messages, secrets, types, unix_ms},
     services::{Asker, Correspondence, Earlier, HostServices},
     store::Guest,
+    tape::Tape,
 };
 use crate::domain::{
     Body, BotDraft, BotError, ContentType, Email, HeaderText, HostPattern, Increment, Installed,
-    InvalidField, KvEntry, KvError, KvKey, KvWrite, Org, OutgoingError, OutgoingMethod,
-    OutgoingRequest, OutgoingResponse, PluginId, RequestsLeft, Secret, StagedWrites, UserProfile,
+    InvalidField, KvEntry, KvError, KvWrite, Org, OutgoingError, OutgoingMethod, OutgoingRequest,
+    OutgoingResponse, PluginId, RequestsLeft, Secret, StagedWrites, UserProfile,
 };
 
 /// Who answers the guest of one call, for whom it asks, and what it has asked for so far.
@@ -33,6 +37,8 @@ pub(super) struct Served {
     pub(super) staged: Option<StagedWrites>,
     requests_left: RequestsLeft,
     secrets: ResourceTable,
+    /// `None`: nothing is recorded.
+    pub(super) tape: Option<Tape>,
     /// `None`: it cannot send messages.
     pub(super) correspondence: Option<Arc<dyn Correspondence>>,
 }
@@ -49,6 +55,13 @@ pub(super) struct Serving<'a> {
     pub(super) reach: Reach,
 }
 
+impl Serving<'_> {
+    /// What decides about a message leaves a receipt, unless the org wants none.
+    fn is_recorded(&self) -> bool {
+        self.org.settings.receipt_days > 0 && self.reach != Reach::Acting
+    }
+}
+
 /// How far the imports of a hook reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
@@ -61,9 +74,9 @@ pub(super) enum Reach {
 }
 
 impl Served {
-    pub(super) fn new(serving: &Serving<'_>, ends: Instant, open_secrets: usize) -> Self {
+    pub(super) fn new(serving: &Serving<'_>, ends: Instant, limits: &Limits) -> Self {
         let mut secrets = ResourceTable::new();
-        secrets.set_max_capacity(open_secrets);
+        secrets.set_max_capacity(limits.open_secrets);
         let plugin = Installed { org_id: serving.org.id, plugin_id: serving.plugin };
         let is_deciding = serving.reach == Reach::Deciding;
         Self {
@@ -77,33 +90,13 @@ impl Served {
             staged: is_deciding.then(|| serving.services.stage(plugin)),
             requests_left: serving.services.requests_per_call(),
             secrets,
+            tape: serving.is_recorded().then(|| Tape::new(limits.tape_bytes)),
             correspondence: None,
         }
     }
 
     pub(super) fn may_act(&self) -> bool {
         self.reach != Reach::Looking
-    }
-
-    async fn find_entry(&mut self, key: String) -> Result<Option<KvEntry>, KvError> {
-        let key = KvKey::parse(key)?;
-        self.services.find_entry(self.plugin, &key, self.staged.as_mut()).await
-    }
-
-    async fn write_entry(&mut self, key: String, write: KvWrite) -> Result<u64, KvError> {
-        let key = KvKey::parse(key)?;
-        self.services.write_entry(self.plugin, &key, write, self.staged.as_mut()).await
-    }
-
-    async fn increment(&mut self, key: String, step: Increment) -> Result<i64, KvError> {
-        let key = KvKey::parse(key)?;
-        self.services.increment(self.plugin, &key, step, self.staged.as_mut()).await
-    }
-
-    async fn send(&mut self, request: OutgoingRequest) -> Result<OutgoingResponse, OutgoingError> {
-        self.requests_left.take()?;
-        let left = self.ends.saturating_duration_since(Instant::now());
-        self.services.request(&self.org, &self.granted, request, left).await
     }
 
     /// With each secret behind the handle that stands for it.
@@ -136,8 +129,7 @@ impl history::Host for Guest {
         self.take_host_call()?;
         // Nobody to look for where a call is a rehearsal.
         let Some(served) = self.served() else { return Ok(Vec::new()) };
-        let Some(asker) = served.asker else { return Ok(Vec::new()) };
-        let earlier = served.services.previous(served.org.id, asker).await?;
+        let earlier = served.previous().await?;
         Ok(earlier.into_iter().map(Into::into).collect())
     }
 }
@@ -149,7 +141,7 @@ impl directory::Host for Guest {
     ) -> wasmtime::Result<Result<Option<directory::Profile>, directory::Error>> {
         self.take_host_call()?;
         let Some(served) = self.served() else { return Ok(Err(directory::Error::Unavailable)) };
-        let found = served.services.find_person(served.org.id, email).await;
+        let found = served.find_person(email).await;
         Ok(found.map(|found| found.map(Into::into)).map_err(|_| directory::Error::Unavailable))
     }
 }
@@ -201,7 +193,7 @@ impl secrets::Host for Guest {
     ) -> wasmtime::Result<Result<Resource<OpenSecret>, secrets::Error>> {
         self.take_host_call()?;
         let Some(served) = self.acting() else { return Ok(Err(secrets::Error::Unavailable)) };
-        match served.services.open_secret(served.plugin, name).await {
+        match served.open_secret(name).await {
             Ok(Some(secret)) => Ok(Ok(served.secrets.push(OpenSecret(secret))?)),
             Ok(None) => Ok(Err(secrets::Error::Unknown)),
             Err(_) => Ok(Err(secrets::Error::Unavailable)),
@@ -361,7 +353,7 @@ impl From<OutgoingError> for http::Error {
             OutgoingError::Timeout => Self::Timeout,
             OutgoingError::TooLarge => Self::TooLarge,
             OutgoingError::QuotaExceeded => Self::QuotaExceeded,
-            OutgoingError::Transport(why) => Self::Transport(why.to_owned()),
+            OutgoingError::Transport(why) => Self::Transport(why.into_owned()),
         }
     }
 }

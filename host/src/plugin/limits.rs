@@ -36,6 +36,8 @@ pub struct Limits {
     pub host_calls: u32,
     /// Opened secrets that a guest holds at once. Default 16.
     pub open_secrets: usize,
+    /// What a receipt keeps of all that a guest asks in one call, and is told. Default 64 KiB.
+    pub tape_bytes: usize,
     /// When a plugin that fails is spared.
     pub breaker: BreakerLimits,
     /// Calls at once, over all orgs. Default 100.
@@ -103,6 +105,7 @@ impl Default for Limits {
             log_kept_bytes: 256 << 10,
             host_calls: 32,
             open_secrets: 16,
+            tape_bytes: 64 << 10,
             breaker: BreakerLimits::default(),
             instances: 100,
             instances_per_org: 8,

@@ -30,7 +30,7 @@ const PACKAGES: &[&str] = &["cli", "clocks", "filesystem", "io", "random", "sock
 const MAX_RESOURCES: usize = 256;
 
 /// What all randomness of one call comes from.
-type Seed = [u8; 32];
+pub(super) type Seed = [u8; 32];
 
 /// Whether an import is one that every guest may have, because nothing is behind it.
 pub(super) fn is_inert(import: &str) -> bool {
@@ -71,6 +71,16 @@ impl Runtime {
     pub(super) fn new(now_ms: u64, limits: &Limits) -> Self {
         let now = Duration::from_millis(now_ms);
         Self { limits: limits.clone(), now, seed: None, world: None }
+    }
+
+    /// What its randomness came from; `None`: nobody has looked.
+    pub(super) fn seed(&self) -> Option<&Seed> {
+        self.seed.as_ref()
+    }
+
+    /// Gives it the randomness of another call; comes before anybody looks.
+    pub(super) fn reseed(&mut self, seed: Seed) {
+        self.seed = Some(seed);
     }
 
     /// The whole lines that were printed since the last look.

@@ -93,6 +93,8 @@ pub struct Asker {
 /// A message before the one that is being judged.
 #[derive(Clone, Debug)]
 pub struct Earlier {
+    /// For the server's own records: no guest sees it.
+    pub id: MessageId,
     pub from_caller: bool,
     pub content: String,
     pub content_type: String,

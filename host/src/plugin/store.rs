@@ -12,6 +12,7 @@ use super::{
     lines::GuestLog,
     printed::Taken,
     runtime::Runtime,
+    tape::Tape,
 };
 use crate::domain::StagedWrites;
 
@@ -113,9 +114,9 @@ impl Guest {
         self.served().filter(|served| served.may_act())
     }
 
-    /// What it wants stored with the message, at the end of the call.
-    pub(super) fn take_staged(&mut self) -> Option<StagedWrites> {
-        self.served.take().and_then(|served| served.staged)
+    /// What it wants stored with the message, and what it was told, at the end of the call.
+    pub(super) fn take_served(&mut self) -> (Option<StagedWrites>, Option<Tape>) {
+        self.served.take().map_or((None, None), |served| (served.staged, served.tape))
     }
 
     /// Called at the first check after a tick, so only while the guest computes.

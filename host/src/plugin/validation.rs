@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::{
     Fault,
     answer::{self, Verdict},
-    bindings::validate_content,
+    bindings::{types, validate_content},
     call::Called,
     catalog::Hook,
     chain::{Chain, Unanswered, step, without_answer},
@@ -20,7 +20,7 @@ use super::{
     hooks::Installed,
     imports::Reach,
 };
-use crate::domain::{Body, BodyLimits, Outcome, Rejection, Step, Violation};
+use crate::domain::{Body, BodyLimits, Outcome, Rejection, Run, Step, Violation};
 
 /// A body on its way through the plugins that judge its type.
 pub(super) struct Validation {
@@ -28,6 +28,7 @@ pub(super) struct Validation {
     pub(super) body: Body,
     pub(super) outcome: Outcome,
     pub(super) steps: Vec<Step>,
+    pub(super) runs: Vec<Option<Box<Run>>>,
     /// The outcome is a rejection because of what the content is like.
     pub(super) is_invalid: bool,
 }
@@ -73,6 +74,7 @@ impl Chain<'_> {
             body: body.clone(),
             outcome: Outcome::Send,
             steps: Vec::new(),
+            runs: Vec::new(),
             is_invalid: false,
         };
         for plugin in self.validators(body) {
@@ -180,6 +182,7 @@ impl Validation {
             }
         };
         self.steps.push(step);
+        self.runs.push(called.run);
         let before = std::mem::replace(&mut self.outcome, Outcome::Send);
         self.outcome = before.tighten(outcome);
         match self.outcome {
@@ -206,10 +209,10 @@ impl Validation {
 
 impl Validity {
     pub(super) fn parse(
-        answer: validate_content::Validity,
+        answer: Result<validate_content::Validity, types::Failure>,
         rules: ContentRules<'_>,
     ) -> Result<Self, Fault> {
-        match answer {
+        match answer.map_err(|types::Failure::Declined(_)| Fault::Declined)? {
             validate_content::Validity::Valid(accepted) => Self::accepted(accepted, rules),
             validate_content::Validity::Invalid(violations) => {
                 if !(1..=Violation::MOST).contains(&violations.len()) {

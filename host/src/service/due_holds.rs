@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use super::{
     holding::{Ends, Holding, Judged, Ruling},
     plugins::Plugins,
+    receipts::{self, Receipts},
     registry::Registry,
     sending::Letter,
     terms::{Asked, ReviewSettings, shadow_as_hold},
@@ -32,6 +33,7 @@ pub struct DueHolds {
     pub(super) registry: Registry,
     pub(super) plugins: Plugins,
     pub(super) holding: Holding,
+    pub(super) receipts: Receipts,
     pub(super) settings: ReviewSettings,
 }
 
@@ -142,7 +144,9 @@ impl DueHolds {
         let standing = &letter.message.body;
         let body = held.body.clone().map(|pending| pending.over(standing));
         let limits = BodyLimits::from(&org.settings);
-        self.plugins
+        let attempt = u32::try_from(held.attempts).unwrap_or(u32::MAX).saturating_add(1);
+        let mut judgement = self
+            .plugins
             .judge(&BeforeSend {
                 caller: &caller,
                 to: &letter.recipient,
@@ -150,11 +154,19 @@ impl DueHolds {
                 reply_to: letter.message.reply_to,
                 previous: body.as_ref().map(|_| standing),
                 door: asked.door(),
-                attempt: u32::try_from(held.attempts).unwrap_or(u32::MAX).saturating_add(1),
+                attempt,
                 now,
                 limits: &limits,
             })
-            .await
+            .await?;
+        let recipient = letter.recipient.id;
+        let judged = receipts::Judged { recipient, is_edit: body.is_some(), attempt };
+        let mut receipts = None;
+        self.receipts.add(&mut receipts, &caller, judged, &mut judgement);
+        if let Some(receipts) = receipts {
+            receipts.stored(letter.message.id);
+        }
+        Ok(judgement)
     }
 
     async fn act_on(

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use super::{
     holding::{self, Judged, Scene},
     messages::{MESSAGE, Messages},
+    receipts::{self, Unsettled},
     refusals::Target,
     sending::{Letter, Via},
     terms::{no_room, quota, shadow_as_hold, sterner},
@@ -54,19 +55,26 @@ impl Messages {
         edit: EditCommand,
     ) -> Result<Letter> {
         let mut conflicts = 0;
+        let mut receipts = None;
         for attempt in 1..=Self::EDIT_ATTEMPTS {
             let before = self.find(caller, id).await?;
             require_editable(caller, &before.message)?;
-            let judgement = self.judged(caller, (via, attempt), &before, edit.clone()).await?;
+            let again = (via, attempt, &mut receipts);
+            let judgement = self.judged(caller, again, &before, edit.clone()).await?;
             // Boxed, because it is large as a future.
             let stored = Box::pin(self.store_edit((caller, via), &before, judgement)).await?;
             match stored {
-                StoredEdit::Done(message) => return Ok(Letter { message, ..before }),
+                StoredEdit::Done(message) => {
+                    if let Some(receipts) = receipts {
+                        receipts.stored(id);
+                    }
+                    return Ok(Letter { message, ..before });
+                }
                 StoredEdit::Outdated => {}
                 StoredEdit::Conflict if conflicts == 0 => conflicts += 1,
                 StoredEdit::Conflict => {
                     let rejection = Rejection::moderation_unavailable();
-                    self.note_refusal(caller, &before, &rejection, None);
+                    self.note_refusal(caller, &before, (&rejection, None), receipts);
                     return Err(Error::Rejected(rejection));
                 }
             }
@@ -81,7 +89,7 @@ impl Messages {
     async fn judged(
         &self,
         caller: &Caller,
-        (via, attempt): (Via, u32),
+        (via, attempt, receipts): (Via, u32, &mut Option<Unsettled>),
         before: &Letter,
         edit: EditCommand,
     ) -> Result<Judgement> {
@@ -89,7 +97,7 @@ impl Messages {
         let limits = BodyLimits::from(&caller.org.settings);
         let body = edited(previous, edit);
         body.check(&limits)?;
-        let judgement = self
+        let mut judgement = self
             .plugins
             .judge(&BeforeSend {
                 caller,
@@ -103,8 +111,11 @@ impl Messages {
                 limits: &limits,
             })
             .await?;
+        let judged = receipts::Judged { recipient: before.recipient.id, is_edit: true, attempt };
+        self.receipts.add(receipts, caller, judged, &mut judgement);
         if let Outcome::Reject(rejection) = &judgement.outcome {
-            self.note_refusal(caller, before, rejection, judgement.decision());
+            let refusal = (rejection, judgement.decision());
+            self.note_refusal(caller, before, refusal, receipts.take());
             return Err(Error::Rejected(rejection.clone()));
         }
         Ok(judgement)
@@ -114,8 +125,8 @@ impl Messages {
         &self,
         caller: &Caller,
         before: &Letter,
-        rejection: &Rejection,
-        decision: Option<Decision>,
+        (rejection, decision): (&Rejection, Option<Decision>),
+        receipts: Option<Unsettled>,
     ) {
         let target = Target {
             recipient: before.recipient.id,
@@ -123,6 +134,9 @@ impl Messages {
             origin: None,
         };
         self.refusals.note(caller, target, rejection, decision);
+        if let Some(receipts) = receipts {
+            receipts.refused(rejection.id, target.message);
+        }
     }
 
     /// Stores an edit as plugins judged it, with what they staged for it.

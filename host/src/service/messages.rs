@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde_json::json;
 
 use super::{
-    holding::Holding, listeners::Listeners, people::People, plugins::Plugins, refusals::Refusals,
-    sending::Letter, telling::Telling,
+    holding::Holding, listeners::Listeners, people::People, plugins::Plugins, receipts::Receipts,
+    refusals::Refusals, sending::Letter, telling::Telling,
 };
 use crate::{
     Error, Result,
@@ -14,7 +14,7 @@ use crate::{
         Db, OrgConn,
         changes::{self, NewChange},
         held::{self, Ending},
-        messages, notifications, threads,
+        messages, notifications, receipts, threads,
     },
     domain::{Caller, DeleteScope, Happening, HoldState, Message, MessageId, UserId},
     events::Event,
@@ -30,6 +30,7 @@ pub struct Messages {
     pub(super) telling: Telling,
     pub(super) holding: Holding,
     pub(super) refusals: Refusals,
+    pub(super) receipts: Receipts,
     pub(super) listeners: Listeners,
 }
 
@@ -87,6 +88,7 @@ impl Messages {
                     messages::update_hidden(conn, id, caller.user.id).await?;
                 }
                 notifications::delete(conn, message.recipient_id, id).await?;
+                receipts::blank(conn, message.thread_id, id).await?;
             }
             DeleteScope::Me => messages::update_hidden(conn, id, caller.user.id).await?,
         }

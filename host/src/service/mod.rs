@@ -22,6 +22,7 @@ mod people;
 mod plugins;
 mod presence;
 mod reading;
+mod receipts;
 mod refusals;
 mod registry;
 mod review;
@@ -57,9 +58,13 @@ pub use people::{People, PersonRef};
 pub use plugins::{Guests, PluginEntry, Plugins, VersionEntry};
 pub use presence::{OnlineUser, Presence, PresenceView};
 pub use reading::{MOST_IDS, Marked, Reading};
+pub use receipts::{ReceiptSettings, Receipts, Unsettled};
 pub use refusals::Refusals;
 pub use registry::Registry;
-pub use review::{HeldEntry, PAGE as REVIEW_PAGE, Refusal, Review, ReviewCommand, Reviewed};
+pub use review::{
+    HeldEntry, PAGE as REVIEW_PAGE, ReceiptCall, ReceiptEntry, Refusal, Review, ReviewCommand,
+    Reviewed,
+};
 pub use secrets::{NewSecret, SecretEntry, SecretSettings, Secrets};
 pub use sending::{Letter, Prepared, SendCommand, Sending, Sent, Via};
 pub use sessions::{OpenSession, Sessions};
@@ -96,6 +101,7 @@ pub struct ServiceSettings {
     pub presence_grace: Duration,
     pub review: ReviewSettings,
     pub notifying: NotifySettings,
+    pub receipts: ReceiptSettings,
     pub guests: GuestSettings,
     pub events: EventSettings,
 }
@@ -193,7 +199,8 @@ impl Shared {
         let holding = self.holding(&telling, settings.review);
         let queue = settings.review.refusals_queue;
         let refusals = Refusals::start(self.db.clone(), queue, self.listeners.clone());
-        let sending = self.sending(writer, &holding, &refusals);
+        let receipts = Receipts::start(self.db.clone(), settings.receipts);
+        let sending = self.sending(writer, &holding, (&refusals, &receipts));
         let presence = self.presence(settings.presence_grace);
         let Self { db, events, registry, people, limits, plugins, listeners } = self;
         let verifier = Verifier::new(settings.verifier);
@@ -206,6 +213,7 @@ impl Shared {
                 telling: telling.clone(),
                 holding: holding.clone(),
                 refusals,
+                receipts: receipts.clone(),
                 listeners: listeners.clone(),
             },
             review: Review { db: db.clone(), people: people.clone(), holding: holding.clone() },
@@ -214,6 +222,7 @@ impl Shared {
                 registry: registry.clone(),
                 plugins: plugins.clone(),
                 holding,
+                receipts,
                 settings: settings.review,
             },
             due_events: DueEvents::new(
@@ -262,7 +271,12 @@ impl Shared {
         })
     }
 
-    fn sending(&self, writer: Writer, holding: &Holding, refusals: &Refusals) -> Sending {
+    fn sending(
+        &self,
+        writer: Writer,
+        holding: &Holding,
+        (refusals, receipts): (&Refusals, &Receipts),
+    ) -> Sending {
         Sending::new(sending::Parts {
             db: self.db.clone(),
             people: self.people.clone(),
@@ -271,6 +285,7 @@ impl Shared {
             writer,
             holding: holding.clone(),
             refusals: refusals.clone(),
+            receipts: receipts.clone(),
             listeners: self.listeners.clone(),
         })
     }

@@ -1,5 +1,7 @@
 //! What an org's admins look at and decide: the review queue, flags, refusals, the audit log.
 
+mod receipts;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -29,6 +31,8 @@ use crate::{
         MessageState, User, UserId,
     },
 };
+
+pub use receipts::{ReceiptCall, ReceiptEntry};
 
 /// The most that one page holds.
 pub const PAGE: i64 = 100;
@@ -221,6 +225,17 @@ impl Review {
         subject: &str,
         ids: &[MessageId],
     ) -> Result<HashMap<MessageId, Reviewed>> {
+        self.look_at_showing(caller, subject, ids, &[]).await
+    }
+
+    /// The same, where others are shown along with them.
+    async fn look_at_showing(
+        &self,
+        caller: &Caller,
+        subject: &str,
+        ids: &[MessageId],
+        shown: &[MessageId],
+    ) -> Result<HashMap<MessageId, Reviewed>> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
@@ -241,7 +256,7 @@ impl Review {
         };
         let readable: HashSet<MessageId> =
             found.iter().filter(|message| may_read(message)).map(|message| message.id).collect();
-        note_reading(conn, caller, subject, &readable).await?;
+        note_reading(conn, caller, subject, (&readable, shown)).await?;
         drop(handle);
         let people: Vec<UserId> =
             found.iter().flat_map(|message| [message.sender_id, message.recipient_id]).collect();
@@ -267,13 +282,14 @@ async fn note_reading(
     conn: &mut OrgConn<'_>,
     caller: &Caller,
     subject: &str,
-    readable: &HashSet<MessageId>,
+    (readable, shown): (&HashSet<MessageId>, &[MessageId]),
 ) -> Result<()> {
     if readable.is_empty() {
         return Ok(());
     }
-    let mut ids: Vec<&MessageId> = readable.iter().collect();
+    let mut ids: Vec<&MessageId> = readable.iter().chain(shown).collect();
     ids.sort();
+    ids.dedup();
     let detail = json!({ "messageIds": ids });
     Ok(audit::insert(conn, Some(caller.user.id), "content.read", subject, &detail).await?)
 }

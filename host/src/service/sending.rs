@@ -19,6 +19,7 @@ use super::{
     listeners::Listeners,
     people::People,
     plugins::Plugins,
+    receipts::{Judged, Receipts, Unsettled},
     refusals::{Refusals, Target},
     writer::{Job, Pending, Writer},
 };
@@ -91,6 +92,8 @@ struct Asked {
     claim: Option<Claim>,
     /// 2: plugins are asked once more.
     attempt: u32,
+    /// Of the first time that they were asked.
+    receipts: Option<Unsettled>,
 }
 
 /// What it takes to find the first message of a client id.
@@ -108,6 +111,7 @@ pub struct Sending {
     writer: Writer,
     holding: Holding,
     refusals: Refusals,
+    receipts: Receipts,
     listeners: Listeners,
     in_flight: InFlight,
     /// Threads that exist, or whose opener has been charged for them.
@@ -123,12 +127,14 @@ pub(super) struct Parts {
     pub writer: Writer,
     pub holding: Holding,
     pub refusals: Refusals,
+    pub receipts: Receipts,
     pub listeners: Listeners,
 }
 
 impl Sending {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { db, people, plugins, limits, writer, holding, refusals, listeners } = parts;
+        let Parts { db, people, plugins, limits, writer, holding, refusals, receipts, listeners } =
+            parts;
         let threads = Cache::builder().max_capacity(500_000).build();
         let in_flight = InFlight::default();
         Self {
@@ -139,6 +145,7 @@ impl Sending {
             writer,
             holding,
             refusals,
+            receipts,
             listeners,
             in_flight,
             threads,
@@ -152,8 +159,7 @@ impl Sending {
 
     /// Sends a message and waits until it is stored.
     pub async fn send(&self, caller: &Caller, via: Via, command: SendCommand) -> Result<Sent> {
-        let prepared = self.prepare(caller, via, command).await?;
-        self.finish(prepared).await
+        self.finish(self.prepare(caller, via, command).await?).await
     }
 
     /// All of a send up to its place in the writer's queue. Calls that come one after
@@ -166,7 +172,7 @@ impl Sending {
     ) -> Result<Prepared> {
         let request_hash = hash(&command);
         let Some(client_id) = command.client_id.clone() else {
-            let asked = Asked { command, request_hash, claim: None, attempt: 1 };
+            let asked = Asked { command, request_hash, claim: None, attempt: 1, receipts: None };
             return self.judge(caller, via, asked).await;
         };
         let claim = self.in_flight.claim(caller.org.id, caller.user.id, &client_id).await;
@@ -178,7 +184,7 @@ impl Sending {
         if is_judged && let Some(first) = find_first().await? {
             return Ok(Prepared::Repeated(first));
         }
-        let asked = Asked { command, request_hash, claim: Some(claim), attempt: 1 };
+        let asked = Asked { command, request_hash, claim: Some(claim), attempt: 1, receipts: None };
         match self.judge(caller, via, asked).await {
             // What has been stored is answered like the first time, whatever has changed since.
             Err(error) if !is_judged => {
@@ -191,7 +197,7 @@ impl Sending {
 
     /// Checks a send, asks the plugins and takes a place in the queue.
     async fn judge(&self, caller: &Caller, via: Via, asked: Asked) -> Result<Prepared> {
-        let Asked { command, request_hash, claim, attempt } = asked;
+        let Asked { command, request_hash, claim, attempt, mut receipts } = asked;
         let limits = BodyLimits::from(&caller.org.settings);
         command.body.check(&limits)?;
         let (recipient, recipient_reply_to) = self.check(caller, &command).await?;
@@ -210,11 +216,14 @@ impl Sending {
                 limits: &limits,
             })
             .await?;
+        let judged = Judged { recipient: recipient.id, is_edit: false, attempt };
+        self.receipts.add(&mut receipts, caller, judged, &mut judgement);
         let decision = judgement.decision();
         let staged = std::mem::take(&mut judgement.staged);
         let may_conflict = !staged.is_empty() && attempt == 1;
         let again = may_conflict.then(|| Box::new(command.clone()));
-        let (body, fate) = self.fate((caller, via), recipient.id, (judgement, &decision))?;
+        let (body, fate) =
+            self.fate((caller, via), recipient.id, (judgement, &decision), &mut receipts)?;
         let draft = Draft {
             sender_id: caller.user.id,
             recipient_id: recipient.id,
@@ -230,6 +239,7 @@ impl Sending {
             draft,
             fate,
             decision,
+            receipts,
             staged,
             sender: caller.user.clone(),
             recipient: recipient.clone(),
@@ -249,6 +259,7 @@ impl Sending {
         (caller, via): (&Caller, Via),
         recipient: UserId,
         (judgement, decision): (Judgement, &Option<Decision>),
+        receipts: &mut Option<Unsettled>,
     ) -> Result<(Body, Fate)> {
         let fate = match judgement.outcome {
             Outcome::Send => Fate::Sent,
@@ -257,6 +268,9 @@ impl Sending {
             Outcome::Reject(rejection) => {
                 let target = Target { recipient, message: None, origin: via.origin() };
                 self.refusals.note(caller, target, &rejection, decision.clone());
+                if let Some(receipts) = receipts.take() {
+                    receipts.refused(rejection.id, None);
+                }
                 return Err(Error::Rejected(rejection));
             }
         };

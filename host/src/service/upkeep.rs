@@ -10,7 +10,7 @@ use crate::{
     db::{
         audit, changes, due,
         notices::{Notice, Notices},
-        orgs, refusals,
+        orgs, receipts, refusals,
     },
     domain::{Org, OrgId},
     events::{Event, Events},
@@ -25,6 +25,7 @@ impl Upkeep {
     /// How long a change may stay unseen whose notice was missed.
     const POLL: Duration = Duration::from_secs(15);
     const SWEEP: Duration = Duration::from_mins(1);
+    const DAY: Duration = Duration::from_hours(24);
     const PRUNE: Duration = Duration::from_hours(1);
     /// Changes removed in one statement.
     const PRUNE_ROWS: i64 = 10_000;
@@ -169,6 +170,10 @@ impl Upkeep {
         let conn = &mut handle.conn();
         while refusals::prune(conn, review, Self::PRUNE_ROWS).await? == most {}
         while due::prune(conn, review, Self::PRUNE_ROWS).await? == most {}
+        let receipts = ago(org.settings.receipt_days);
+        while receipts::prune(conn, receipts, Self::PRUNE_ROWS).await? == most {}
+        // What names one may have been written a day after it was marked as used.
+        receipts::prune_configs(conn, receipts - 2 * Self::DAY).await?;
         while audit::prune(conn, log, Self::PRUNE_ROWS).await? == most {}
         Ok(())
     }

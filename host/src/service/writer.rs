@@ -21,6 +21,7 @@ use super::{
     lanes::{Lanes, Person, Waits},
     listeners::News,
     nudges::Notify,
+    receipts::Unsettled,
     terms::no_room,
 };
 use crate::{
@@ -52,6 +53,8 @@ pub struct Job {
     pub fate: Fate,
     /// How plugins decided; `None` where none was asked.
     pub decision: Option<Decision>,
+    /// Of each time that plugins were asked; kept once the message is stored.
+    pub receipts: Option<Unsettled>,
     /// What plugins want stored with the message.
     pub staged: Vec<StagedWrites>,
     pub sender: Arc<User>,
@@ -74,7 +77,7 @@ pub enum Stored {
     Duplicate,
     /// What a plugin had read for its decision has changed: nothing is stored, and the plugins
     /// are to be asked again, still under the claim.
-    Conflict(Option<Claim>),
+    Conflict(Option<Claim>, Option<Unsettled>),
 }
 
 /// A place in the writer's queue: the answer comes after the commit.
@@ -304,6 +307,9 @@ impl Task {
                 news.stored(job.org_id, placed.untold);
             }
             let message = Arc::new(stored_message(row, placed));
+            if let Some(receipts) = job.receipts {
+                receipts.stored(message.id);
+            }
             // The answer first: the sender learns its own message before the peer's reply to it.
             let _ = done.send(Ok(Stored::New(message.clone())));
             self.events

@@ -4,6 +4,7 @@ mod admin;
 mod error;
 mod message;
 mod plugins;
+mod receipt;
 mod request;
 mod review;
 mod secret;
@@ -20,6 +21,7 @@ pub use message::{
 pub use plugins::{
     ActivateRequest, ConfigRequest, GrantsRequest, LogQuery, OrderRequest, PluginView,
 };
+pub use receipt::{CallView, ReceiptView, ReceiptsView};
 pub use request::{
     ListQuery, MarkRequest, MarkTarget, NotificationsRequest, Object, ThreadQuery, parse_edit,
     parse_ids, parse_send,

@@ -3,6 +3,7 @@
 mod building;
 mod new;
 mod push;
+mod replay;
 mod template;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +24,8 @@ pub(super) enum PluginCommand {
     Build(building::BuildArgs),
     /// Upload a plugin to a running server, and set, grant and activate what it needs
     Push(push::PushArgs),
+    /// Run the calls of a decision receipt again, and compare the answers; needs no server
+    Replay(replay::ReplayArgs),
 }
 
 pub(super) async fn run(command: PluginCommand) -> Result<(), CliError> {
@@ -30,6 +33,7 @@ pub(super) async fn run(command: PluginCommand) -> Result<(), CliError> {
         PluginCommand::New(args) => new::run(&args),
         PluginCommand::Build(args) => building::run(&args).await,
         PluginCommand::Push(args) => push::run(args).await,
+        PluginCommand::Replay(args) => replay::run(&args).await,
     }
 }
 

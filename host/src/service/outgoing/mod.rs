@@ -7,6 +7,7 @@ mod admission;
 mod names;
 
 use std::{
+    borrow::Cow,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -117,7 +118,8 @@ impl Shared {
         host: &str,
         port: u16,
     ) -> Result<Vec<SocketAddr>, OutgoingError> {
-        const UNKNOWN: OutgoingError = OutgoingError::Transport("the host's name is not known");
+        const UNKNOWN: OutgoingError =
+            OutgoingError::Transport(Cow::Borrowed("the host's name is not known"));
 
         let most = self.settings.lookups_per_org.max(1);
         let places =
@@ -149,7 +151,7 @@ impl Shared {
     async fn client(&self, addresses: Vec<SocketAddr>) -> Result<Client, OutgoingError> {
         let tls = self.tls.get_or_try_init(async || self.make_tls()).await.map_err(|error| {
             tracing::error!(%error, "plugins can make no requests: TLS cannot be set up");
-            OutgoingError::Transport("this server cannot make requests")
+            OutgoingError::Transport("this server cannot make requests".into())
         })?;
         crate::auth::client()
             .tls_backend_preconfigured(tls.clone())
@@ -217,9 +219,9 @@ fn fault(error: &reqwest::Error) -> OutgoingError {
     if error.is_timeout() {
         OutgoingError::Timeout
     } else if error.is_connect() {
-        OutgoingError::Transport("no connection, or no certificate that counts")
+        OutgoingError::Transport("no connection, or no certificate that counts".into())
     } else {
-        OutgoingError::Transport("the answer cannot be read")
+        OutgoingError::Transport("the answer cannot be read".into())
     }
 }
 

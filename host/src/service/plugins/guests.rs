@@ -55,6 +55,7 @@ impl Guests {
         let mut earlier: Vec<_> = newest.into_iter().collect();
         earlier.sort_by_key(|message| message.id);
         let earlier = earlier.into_iter().map(|message| Earlier {
+            id: message.id,
             from_caller: message.sender_id == asker.caller,
             content_type: message.body.content_type.as_str().to_owned(),
             content: message.body.content,

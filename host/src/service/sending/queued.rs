@@ -4,7 +4,7 @@ use super::{Asked, Letter, Prepared, Queued, Sending, Sent, Target};
 use crate::{
     Error, Result,
     domain::Rejection,
-    service::{in_flight::Claim, writer::Stored},
+    service::{in_flight::Claim, receipts::Unsettled, writer::Stored},
 };
 
 impl Sending {
@@ -37,8 +37,9 @@ impl Sending {
                     return first.ok_or(Error::Unavailable(None));
                 }
                 // Boxed, because it is rare, and large as a future.
-                Stored::Conflict(claim) => {
-                    prepared = Box::pin(self.judge_again(queued, claim)).await?;
+                Stored::Conflict(claim, receipts) => {
+                    let again = self.judge_again(queued, claim, receipts);
+                    prepared = Box::pin(again).await?;
                 }
             }
         }
@@ -46,18 +47,26 @@ impl Sending {
 
     /// Asks the plugins once more about a message that could not be stored with what they had
     /// written for it. What was sent to the same person meanwhile goes before it.
-    async fn judge_again(&self, queued: Queued, claim: Option<Claim>) -> Result<Prepared> {
+    async fn judge_again(
+        &self,
+        queued: Queued,
+        claim: Option<Claim>,
+        receipts: Option<Unsettled>,
+    ) -> Result<Prepared> {
         let Queued { caller, via, recipient, draft, again, .. } = queued;
         let Some(again) = again else {
             let origin = via.origin();
             let target = Target { recipient: recipient.id, message: None, origin };
             let rejection = Rejection::moderation_unavailable();
             self.refusals.note(&caller, target, &rejection, None);
+            if let Some(receipts) = receipts {
+                receipts.refused(rejection.id, None);
+            }
             return Err(Error::Rejected(rejection));
         };
         let command = *again;
         let request_hash = draft.request_hash;
-        let asked = Asked { command, request_hash, claim, attempt: 2 };
+        let asked = Asked { command, request_hash, claim, attempt: 2, receipts };
         self.judge(&caller, via, asked).await
     }
 }

@@ -1,4 +1,4 @@
-//! From a job to its row, and from its row to the message.
+//! What the writer's batch stores, and the message that comes of it.
 
 use super::Waiting;
 use crate::{

@@ -14,7 +14,9 @@ impl Task {
                 Ok(Together::Stored(placed)) => Some(placed),
                 Ok(Together::Duplicate) => None,
                 Ok(Together::Conflict) => {
-                    let _ = waiting.done.send(Ok(Stored::Conflict(waiting.job.claim)));
+                    let _ = waiting
+                        .done
+                        .send(Ok(Stored::Conflict(waiting.job.claim, waiting.job.receipts)));
                     continue;
                 }
                 Err(error) => {

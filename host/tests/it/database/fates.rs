@@ -183,6 +183,7 @@ async fn what_waits_is_bounded_however_many_come_at_once() {
             draft: row.draft,
             fate: row.fate,
             decision: None,
+            receipts: None,
             staged: Vec::new(),
             sender: scene.alice.user.clone(),
             recipient: scene.bob.user.clone(),

@@ -16,8 +16,8 @@ use duologue::{
     events::{Event, Events},
     plugin::{Limits, PluginHost},
     service::{
-        EventSettings, GuestSettings, NotifySettings, ReviewSettings, SecretSettings, SendCommand,
-        ServiceSettings, Services, WriterLimits,
+        EventSettings, GuestSettings, NotifySettings, ReceiptSettings, ReviewSettings,
+        SecretSettings, SendCommand, ServiceSettings, Services, WriterLimits,
     },
     settings::Settings,
 };
@@ -39,6 +39,8 @@ const REVIEW: ReviewSettings = ReviewSettings {
     ask_again_most: LIMIT,
     refusals_queue: 64,
 };
+pub const RECEIPTS: ReceiptSettings =
+    ReceiptSettings { queue: 64, queue_bytes: 1 << 20, per_message: 3 };
 /// Told by nobody but a test itself, where a pause is over at once.
 pub const EVENTS: EventSettings = EventSettings {
     poll: LIMIT,
@@ -110,6 +112,7 @@ impl TestDatabase {
             presence_grace: Duration::ZERO,
             review: REVIEW,
             notifying: NOTIFYING,
+            receipts: RECEIPTS,
             guests: guests(),
             events: EVENTS,
         };
