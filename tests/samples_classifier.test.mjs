@@ -1,15 +1,15 @@
 // The outside classifier, and one that it asks: an https server of the test's own.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 
 import { assertProblem } from './harness/assertions.mjs';
 import { draft } from './harness/drafts.mjs';
-import { guarded, inRust, linesOf, uploaded } from './harness/samples.mjs';
-import { makeDataDir, startServer } from './harness/server.mjs';
+import { guarded, inRust, linesOf, startPatient, uploaded } from './harness/samples.mjs';
+import { makeDataDir } from './harness/server.mjs';
 import { MESSAGES } from './harness/user.mjs';
 import { bodyOf, moderated } from './harness/word_filter.mjs';
 
@@ -17,19 +17,20 @@ const CLASSIFIER = inRust('classifier');
 const KEY = 'a-key-that-nobody-may-see';
 
 const folder = makeDataDir();
-const [certificate, key, settings] = ['cert.pem', 'key.pem', 'duologue.toml'].map((name) => join(folder, name));
+const [certificate, key] = ['cert.pem', 'key.pem'].map((name) => join(folder, name));
 execFileSync(
   'openssl',
-  ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'].concat(
-    ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'],
+  ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'].concat(
+    ['-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'],
     ['-addext', 'basicConstraints=critical,CA:FALSE', '-out', certificate, '-keyout', key],
   ),
   { stdio: 'ignore' },
 );
-writeFileSync(
-  settings,
-  `[outgoing]\nprivate_networks = ["127.0.0.1/32", "::1/128"]\nextra_roots = "${certificate}"\n`,
-);
+const settings = `[outgoing]
+private_networks = ["127.0.0.1/32", "::1/128"]
+extra_roots = "${certificate}"
+connect_ms = 5000
+`;
 
 /** Answers by the word that the text begins with, and keeps what it was asked. */
 const asked = [];
@@ -51,7 +52,7 @@ const classifier = createServer(
 await new Promise((done) => classifier.listen(0, 'localhost', done));
 const host = `localhost:${classifier.address().port}`;
 
-const server = await startServer({ args: ['--config', settings] });
+const server = await startPatient(settings);
 after(async () => {
   classifier.closeAllConnections();
   classifier.close();
@@ -63,14 +64,15 @@ const TERMS = {
   grants: { http: { hosts: [host] }, secrets: {} },
   secrets: { classifier: { value: KEY, hosts: [host] } },
 };
-const CONFIG = { url: `https://${host}/classify` };
-const classifying = (config, terms = TERMS) => guarded(server, CLASSIFIER, { ...CONFIG, ...config }, terms);
+const CONFIG = { url: `https://${host}/classify`, 'timeout-ms': '8000' };
+const classifying = (config, terms = TERMS) =>
+  guarded(server, CLASSIFIER, { ...CONFIG, ...config }, terms);
 
 const stateOf = async (alice, bob, content) => (await alice.send(bob, content)).state;
 
 describe('The outside classifier', () => {
   test('is asked by its key, and its score decides', async () => {
-    const { alice, bob, admin } = await classifying({ 'timeout-ms': '1400' });
+    const { alice, bob, admin } = await classifying({});
     asked.length = 0;
 
     const fine = await alice.send(bob, 'fine "words"', { metadata: { note: 'more' } });
@@ -94,7 +96,7 @@ describe('The outside classifier', () => {
 
   test('refuses from the score on that its org names, at both doors and for edits', async () => {
     const config = { 'label-at': 'never', 'hold-at': '0.5', 'reject-at': '0.9', message: 'Not so.' };
-    const { alice, bob } = await classifying({ ...config, 'timeout-ms': '1400' });
+    const { alice, bob } = await classifying(config);
     const hers = await alice.connect();
 
     const byRest = await alice.post(MESSAGES, draft(bob, { content: 'bad words' }));
@@ -112,7 +114,7 @@ describe('The outside classifier', () => {
   });
 
   test('holds what it gets no usable answer about', async () => {
-    const { alice, bob, admin, plugin } = await classifying({ 'timeout-ms': '1000' });
+    const { alice, bob, admin, plugin } = await classifying({});
 
     for (const word of ['failing', 'broken', 'wild']) {
       assert.equal(await stateOf(alice, bob, `${word} words`), 'held', word);

@@ -3,12 +3,11 @@ import { after, describe, test } from 'node:test';
 
 import { assertAckError, assertProblem } from './harness/assertions.mjs';
 import { draft, file } from './harness/drafts.mjs';
-import { guarded, inRust, linesOf, uploaded } from './harness/samples.mjs';
-import { startServer } from './harness/server.mjs';
+import { guarded, inRust, linesOf, startPatient, uploaded } from './harness/samples.mjs';
 import { MESSAGES } from './harness/user.mjs';
 import { bodyOf, moderated } from './harness/word_filter.mjs';
 
-const server = await startServer();
+const server = await startPatient();
 after(() => server.stop());
 
 const REDACTOR = inRust('redactor');

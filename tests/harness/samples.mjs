@@ -1,9 +1,33 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { makeDataDir, startServer } from './server.mjs';
 import { Filter, moderated, succeed } from './word_filter.mjs';
 
 const ROOT = join(import.meta.dirname, '../..');
+
+/** Long limits, so that a busy machine makes no plugin fail. */
+const PATIENT = `
+[plugins]
+call_ms = 10000
+call_cpu_ms = 5000
+chain_ms = 20000
+http_call_ms = 10000
+http_chain_ms = 20000
+wait_ms = 10000
+compile_ms = 300000
+compile_cpu_ms = 300000
+`;
+
+/** A server whose plugins may take long; `settings` are more lines of its configuration. */
+export async function startPatient(settings = '') {
+  const folder = makeDataDir();
+  const file = join(folder, 'duologue.toml');
+  writeFileSync(file, PATIENT + settings);
+  const server = await startServer({ args: ['--config', file] });
+  rmSync(folder, { recursive: true });
+  return server;
+}
 
 /** A sample plugin in Rust, as `plugins/build.sh` builds it. */
 export const inRust = (name) =>

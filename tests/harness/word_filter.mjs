@@ -40,7 +40,7 @@ export class Filter {
   upload(bytes = WORD_FILTER) {
     const headers = { 'content-type': 'application/wasm' };
     // A plugin in Python takes a server that is not built for release half a minute to compile.
-    const withinMs = 120_000;
+    const withinMs = 300_000;
     return succeed(this.admin.request('PUT', this.path, { body: bytes, headers, withinMs }));
   }
 

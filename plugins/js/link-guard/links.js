@@ -1,5 +1,5 @@
 // Finding links as apps and browsers would: with a scheme, with `www.`, or as a bare name.
-import { asDot, canonical, visible } from './names.js';
+import { canonical, isAscii, trimEnd, visible } from './names.js';
 
 // Schemes of which browsers take any number of slashes.
 const WEB = /^(https?|ftp|wss?)$/i;
@@ -19,7 +19,10 @@ const JOINERS = /[\u{200c}\u{200d}]/gu;
 /** Where the links of a text lead: canonical names, or null where it cannot be told. */
 export function targets(text, endings) {
   const found = [];
-  for (const chunk of plain(text).split(/\s+/u)) inChunk(chunk, endings, found);
+  for (const chunk of plain(text).split(/\s+/u)) {
+    // Most have none of these, and an interpreter is slow.
+    if (/[.:%]/.test(chunk)) inChunk(chunk, endings, found);
+  }
   return found;
 }
 
@@ -28,17 +31,18 @@ export function targets(text, endings) {
  * at sign stays what it is: a host with such a character is looked at by itself.
  */
 function plain(text) {
-  const chars = Array.from(visible(text));
-  const isPart = (c) => c !== undefined && /^[A-Za-z0-9]$/.test(c);
-  return chars
-    .map((given, at) => {
+  if (isAscii(text)) return text;
+  const seen = visible(text);
+  if (seen.normalize('NFKC') === seen && !/[\u{3002}\u{ff61}]/u.test(seen)) return seen;
+  return (
+    seen
       // Else every Chinese sentence would make a name with the next one.
-      const c = isPart(chars[at - 1]) && isPart(chars[at + 1]) ? asDot(given) : given;
-      if (c < '\u{80}') return c;
-      const folded = c.normalize('NFKC');
-      return /[^A-Za-z0-9.\-\u{80}-\u{10ffff}]/u.test(folded) ? c : folded;
-    })
-    .join('');
+      .replace(/(?<=[A-Za-z0-9])[\u{3002}\u{ff61}](?=[A-Za-z0-9])/gu, '.')
+      .replace(/[^\u{0}-\u{7f}]/gu, (c) => {
+        const folded = c.normalize('NFKC');
+        return /[^A-Za-z0-9.\-\u{80}-\u{10ffff}]/u.test(folded) ? c : folded;
+      })
+  );
 }
 
 function inChunk(chunk, endings, found) {
@@ -56,11 +60,14 @@ function inChunk(chunk, endings, found) {
   inProse(rest, isPath, endings, found);
 }
 
+const DIVIDES = /[^\p{Alphabetic}\p{M}\p{N}\u{200c}\u{200d}.\-_@%:/\\?#]+/u;
+const DIVIDES_ASCII = /[^A-Za-z0-9.\-_@%:/\\?#]+/;
+
 /** Behind a host, names begin after a bracket or a quote at the earliest. */
 function inProse(text, isPath, endings, found) {
   const parts = isPath ? text.split(/[<>"'()[\]{}|,;`]/).slice(1) : [text];
   for (const part of parts) {
-    for (const piece of part.split(/[^\p{Alphabetic}\p{M}\p{N}\u{200c}\u{200d}.\-_@%:/\\?#]/u)) {
+    for (const piece of part.split(isAscii(part) ? DIVIDES_ASCII : DIVIDES)) {
       if (/[.%]/.test(piece)) inPiece(piece, endings, found);
     }
   }
@@ -92,10 +99,7 @@ function bareName(head, isStrong, leadsOn, endings) {
   const at = head.lastIndexOf('@');
   // An e-mail address.
   if (at >= 0 && !leadsOn) return null;
-  const written = head
-    .slice(at + 1)
-    .replace(/^[.\-_]+/, '')
-    .replace(/[-_]+$/, '');
+  const written = trimEnd(head.slice(at + 1).replace(/^[.\-_]+/, ''), (c) => c === '-' || c === '_');
   const name = canonical(written);
   const labels = name?.split('.') ?? [];
   if (labels.length < 2 || labels.includes('')) return null;
@@ -109,22 +113,20 @@ const endsIn = (name, endings) => name.includes('.') && endings.has(name.slice(n
 
 const couldBeDomain = (last) => (/^[a-z]{2,}$/.test(last) || last.startsWith('xn--')) && !FILES.has(last);
 
+// Looked for where a run of such letters begins: at each of them would take the square of its length.
+const SCHEMES = /(?<![A-Za-z0-9+.-])[0-9+.-]*([A-Za-z][A-Za-z0-9+.-]*):([/\\]*)/g;
+
 /** Splits at the first scheme that a host may follow, its slashes left out. */
 function splitScheme(text) {
-  for (let colon = text.indexOf(':'); colon >= 0; colon = text.indexOf(':', colon + 1)) {
-    let start = colon;
-    while (start > 0 && /[A-Za-z0-9+.-]/.test(text[start - 1])) start -= 1;
-    while (start < colon && !/[A-Za-z]/.test(text[start])) start += 1;
-    const isWeb = WEB.test(text.slice(start, colon));
-    let host = colon + 1;
-    while (host < text.length && '/\\'.includes(text[host])) host += 1;
-    const slashes = host - colon - 1;
+  for (const { 0: all, 1: scheme, 2: slashes, index } of text.matchAll(SCHEMES)) {
+    const host = index + all.length;
+    const isWeb = WEB.test(scheme);
     // `C:\\x` is a folder. Without slashes it may be prose, and is looked at only so far.
     const leads =
-      slashes >= 2
-        ? colon - start > 1
-        : isWeb && (slashes === 1 || text.slice(host, host + 256).includes('.'));
-    if (leads) return [text.slice(0, start), text.slice(host)];
+      slashes.length >= 2
+        ? scheme.length > 1
+        : isWeb && (slashes.length === 1 || text.slice(host, host + 256).includes('.'));
+    if (leads) return [text.slice(0, host - slashes.length - 1 - scheme.length), text.slice(host)];
   }
   return null;
 }
@@ -132,8 +134,9 @@ function splitScheme(text) {
 /** The host of an authority: without a user, a port and what ends a sentence. */
 function hostIn(authority) {
   const [host] = authority.slice(authority.lastIndexOf('@') + 1).split(/[<>"]/);
-  const ends = host.startsWith('[')
-    ? /([.,;:!'`*~_|(){}]|[^\u{0}-\u{7f}\p{Alphabetic}\p{N}])+$/u
-    : /([.,;:!'`*~_|(){}\]]|[^\u{0}-\u{7f}\p{Alphabetic}\p{N}])+$/u;
-  return host.replace(ends, '').replace(/:[0-9]*$/, '');
+  const marks = `.,;:!'\`*~_|(){}${host.startsWith('[') ? '' : ']'}`;
+  const isEnd = (c) => marks.includes(c) || (c >= '\u{80}' && !/[\p{Alphabetic}\p{N}]/u.test(c));
+  const trimmed = trimEnd(host, isEnd);
+  const colon = trimmed.lastIndexOf(':');
+  return /^:[0-9]*$/.test(trimmed.slice(colon)) ? trimmed.slice(0, colon) : trimmed;
 }

@@ -5,10 +5,17 @@
 const INVISIBLE =
   /[\u{ad}\u{34f}\u{61c}\u{115f}\u{1160}\u{180b}-\u{180f}\u{200b}\u{200e}\u{200f}\u{202a}-\u{202e}\u{2060}-\u{206f}\u{3164}\u{fe00}-\u{fe0f}\u{feff}\u{ffa0}\u{e0000}-\u{e0fff}]/gu;
 
+export const isAscii = (text) => !/[^\u{0}-\u{7f}]/u.test(text);
+
 export const visible = (text) => text.replace(INVISIBLE, '');
 
-/** The full stops of East Asian scripts divide labels, too. */
-export const asDot = (c) => (c === '\u{3002}' || c === '\u{ff61}' ? '.' : c);
+/** Not by `replace`: a pattern that ends with `+$` takes the square of a text's length. */
+export function trimEnd(text, isEnd) {
+  const chars = Array.from(text);
+  let end = chars.length;
+  while (end > 0 && isEnd(chars[end - 1])) end -= 1;
+  return chars.slice(0, end).join('');
+}
 
 /**
  * A name as a browser would look it up: percent-encoding undone, full-width and the like made
@@ -18,6 +25,8 @@ export const asDot = (c) => (c === '\u{3002}' || c === '\u{ff61}' ? '.' : c);
  * a slash or an at sign: programs differ in where they think that such a host ends.
  */
 export function canonical(written) {
+  // Most names are plain, and an interpreter is slow.
+  if (/^[a-z0-9.\-]{1,252}[a-z0-9\-]$/.test(written)) return written;
   let decoded;
   try {
     decoded = decodeURIComponent(written);
@@ -25,8 +34,9 @@ export function canonical(written) {
     return null;
   }
   const folded = visible(decoded).normalize('NFKC').toLowerCase().replace(/[\u{3002}\u{ff61}]/gu, '.');
-  const name = folded.normalize('NFKC').replace(/\.+$/, '');
-  if (!/^[a-z0-9._\-\u{80}-\u{10ffff}]+$/u.test(name)) return null;
+  const name = trimEnd(folded.normalize('NFKC'), (c) => c === '.');
+  // DNS has no longer ones, and the arithmetic of their ASCII form takes time.
+  if (!/^[a-z0-9._\-\u{80}-\u{10ffff}]{1,253}$/u.test(name)) return null;
   return name.split('.').map(toAscii).join('.');
 }
 

@@ -4,6 +4,8 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::punycode;
 
+const MOST_LETTERS: usize = 253;
+
 /// A name as a browser would look it up: percent-encoding undone, full-width and the like made
 /// plain, lower case, international labels in their ASCII form, no dots at its end.
 ///
@@ -16,7 +18,9 @@ pub fn canonical(written: &str) -> Option<String> {
     let name: String = folded.nfkc().collect();
     let name = name.trim_end_matches('.');
     let plain = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if name.is_empty() || !name.chars().all(plain) {
+    // DNS has no longer ones, and the arithmetic of their ASCII form takes time.
+    let fits = (1..=MOST_LETTERS).contains(&name.chars().count());
+    if !fits || !name.chars().all(plain) {
         return None;
     }
     let labels: Option<Vec<String>> = name.split('.').map(punycode::to_ascii).collect();
@@ -137,6 +141,12 @@ mod tests {
         {
             assert_eq!(canonical(written), None, "{written}");
         }
+    }
+
+    #[test]
+    fn a_name_is_no_longer_than_dns_has_them() {
+        assert!(canonical(&format!("{}.example", "ü".repeat(245))).is_some());
+        assert_eq!(canonical(&format!("{}.example", "ü".repeat(246))), None);
     }
 
     #[test]
