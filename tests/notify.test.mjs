@@ -257,7 +257,7 @@ describe('A server that is killed', () => {
 
       assert.deepEqual(ids(await listed(bob, 1)), [sent.id]);
       const told = () => spinning.bob.notifications();
-      await until('it is asked again', async () => (await told()).length === 1, 30_000);
+      await until('it is asked again', async () => (await told()).length === 1, 60_000);
       const { live } = await bodyOf(spinning.admin.get(spinning.plugins[0].path));
       assert.deepEqual(live[0].faults, { timed_out: 1 });
     } finally {

@@ -28,10 +28,11 @@ pub struct Party {
     pub unread: i64,
 }
 
-/// Takes on what is due, the longest first. No other server does for as long as `lease`.
+/// Takes on what is due, the longest first, with or without what plugins are still to be asked
+/// about. No other server does for as long as `lease`.
 pub async fn claim(
     conn: &mut OrgConn<'_>,
-    lease: Duration,
+    (lease, undecided): (Duration, bool),
     limit: i64,
 ) -> Result<Vec<Claim>, DbError> {
     sqlx::query_as!(
@@ -40,7 +41,7 @@ pub async fn claim(
         with due as materialized (
             select user_id, id
             from notifications
-            where org_id = $1 and due_at <= now()
+            where org_id = $1 and due_at <= now() and (not undecided or $4)
             order by due_at, id
             limit $3
             for update skip locked
@@ -60,6 +61,7 @@ pub async fn claim(
         conn.org_id as _,
         millis(lease),
         limit,
+        undecided,
     )
     .fetch_all(&mut *conn.conn)
     .await

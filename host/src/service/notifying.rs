@@ -147,11 +147,27 @@ impl Notifying {
         if most == 0 {
             return Ok(Vec::new());
         }
-        // First what has to be compiled: that may take longer than a lease.
+        // What was only put off does not wait until plugins are compiled.
+        if !self.plugins.is_ready(org.id) {
+            let claims = self.claim_for(org, (self.settings.lease, false), most).await?;
+            if !claims.is_empty() {
+                return Ok(claims);
+            }
+        }
+        // Compiled before anything is claimed: that may take longer than a lease.
         let lease = self.settings.lease + self.plugins.notify_patience(org.id).await?;
+        self.claim_for(org, (lease, true), most).await
+    }
+
+    async fn claim_for(
+        &self,
+        org: &Org,
+        which: (Duration, bool),
+        most: usize,
+    ) -> Result<Vec<Claim>> {
         let mut handle = self.db.org(org.id).await?;
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        Ok(notifying::claim(&mut handle.conn(), lease, most).await?)
+        Ok(notifying::claim(&mut handle.conn(), which, most).await?)
     }
 
     /// What fails here is taken on again when the lease has run out.

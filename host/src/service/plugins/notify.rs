@@ -28,6 +28,11 @@ impl Plugins {
         self.nudges.clone()
     }
 
+    /// Whether an org's plugins are in place, so that asking them needs no compiling first.
+    pub(in crate::service) fn is_ready(&self, org_id: OrgId) -> bool {
+        self.ready.contains_key(&org_id)
+    }
+
     /// How long an org's plugins, which are in place then, may take over one notification.
     pub(in crate::service) async fn notify_patience(&self, org_id: OrgId) -> Result<Duration> {
         self.require_ready(org_id).await?;

@@ -25,7 +25,7 @@ async fn store(scene: &Scene, fates: &[Fate]) -> Vec<MessageId> {
 
 async fn claim(scene: &Scene, lease: Duration, most: i64) -> Vec<Claim> {
     let mut handle = scene.database.db.org(scene.alice.org.id).await.unwrap();
-    notifying::claim(&mut handle.conn(), lease, most).await.unwrap()
+    notifying::claim(&mut handle.conn(), (lease, true), most).await.unwrap()
 }
 
 async fn settle(scene: &Scene, claim: &Claim, notified: &Notified) -> bool {
@@ -139,10 +139,12 @@ async fn what_was_put_off_keeps_its_words_until_its_time() {
     let soon = Notified { delivery: Delivery::Later(now), ..later };
     let again = Claim { undecided: false, ..undecided };
     assert!(settle(&scene, &again, &soon).await);
-    let due = claim(&scene, LEASE, 1).await[0];
-
-    assert!(!due.undecided);
+    store(&scene, &[Fate::Sent]).await;
     let mut handle = scene.database.db.org(scene.alice.org.id).await.unwrap();
+    let due = notifying::claim(&mut handle.conn(), (LEASE, false), 10).await.unwrap();
+
+    let [due] = due[..] else { panic!("{due:?}") };
+    assert_eq!((due.id, due.undecided), (undecided.id, false));
     let decided = notifying::load_decided(&mut handle.conn(), &due).await.unwrap();
     assert_eq!((decided.words, decided.delivery), (words, Delivery::Now));
 }

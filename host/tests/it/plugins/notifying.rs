@@ -48,7 +48,7 @@ impl Scene {
     /// Takes everything on, and forgets about it.
     async fn lose(&self) -> usize {
         let mut handle = self.database.db.org(self.alice.org.id).await.unwrap();
-        notifying::claim(&mut handle.conn(), Duration::ZERO, 100).await.unwrap().len()
+        notifying::claim(&mut handle.conn(), (Duration::ZERO, true), 100).await.unwrap().len()
     }
 
     async fn listed(&self) -> Vec<Notification> {
