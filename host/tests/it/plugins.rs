@@ -8,6 +8,8 @@ mod content_life;
 mod events;
 mod hostile;
 mod platform;
+mod receipts;
+mod replay;
 mod runtimes;
 mod staging;
 mod support;
