@@ -10,6 +10,8 @@ mod hostile;
 mod notify;
 mod notifying;
 mod platform;
+mod receipts;
+mod replay;
 mod runtimes;
 mod staging;
 mod support;

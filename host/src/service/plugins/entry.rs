@@ -1,5 +1,7 @@
 //! Plugins as their admins see them.
 
+pub(super) use crate::domain::hex;
+
 use serde_json::Value as Json;
 use time::OffsetDateTime;
 
@@ -64,15 +66,6 @@ impl PluginEntry {
             updated_at: row.updated_at,
         }
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {

@@ -42,7 +42,7 @@ impl<const N: usize> Org<N> {
 
 /// A guest that sends so many requests, with the secret `key` as a bearer where it has one, and
 /// tells the last one's body, or the number of the error.
-fn sender(url: &str, times: u32, with_secret: bool) -> Vec<u8> {
+pub fn sender(url: &str, times: u32, with_secret: bool) -> Vec<u8> {
     let length = url.len();
     let (interfaces, open, headers) = if with_secret {
         let open = "
