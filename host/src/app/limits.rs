@@ -81,7 +81,7 @@ fn events(settings: &Settings) -> EventSettings {
     }
 }
 
-fn guests(settings: &Settings, secrets: &Secrets) -> GuestSettings {
+pub(super) fn guests(settings: &Settings, secrets: &Secrets) -> GuestSettings {
     GuestSettings {
         kv: settings.kv,
         outgoing: settings.outgoing.clone(),

@@ -136,6 +136,13 @@ impl Judgement {
         was_asked.then(|| Decision { labels: self.labels.clone(), steps: self.steps.clone() })
     }
 
+    /// The step that says what a plugin which was asked alone makes of the draft: its verdict,
+    /// or its word on the content where that was all.
+    pub fn word(&self) -> Option<&Step> {
+        let verdict = self.steps.iter().rfind(|step| step.hook == "before-send");
+        verdict.or(self.steps.last())
+    }
+
     /// The rejection comes of a plugin that gave no answer.
     pub fn is_fault(&self) -> bool {
         self.steps.last().is_some_and(|step| step.fault.is_some())

@@ -198,19 +198,35 @@ impl Hooks {
         if !plugins.own(&ask.body.content_type) {
             Unowned::unless_built_in(&ask.body.content_type)?;
         }
-        let limits = &self.host.0.limits;
+        Ok(self.ask_all(&plugins, ask, messages_24h).await)
+    }
+
+    /// The same by those plugins alone that are here, whoever owns the content's type.
+    pub(super) async fn rehearse(&self, ask: &BeforeSend<'_>, messages_24h: u32) -> Judgement {
+        match self.plugins_of(ask.caller.org.id) {
+            Some(plugins) => self.ask_all(&plugins, ask, messages_24h).await,
+            None => Judgement::unasked(ask.body.clone()),
+        }
+    }
+
+    async fn ask_all(
+        &self,
+        plugins: &OrgPlugins,
+        ask: &BeforeSend<'_>,
+        messages_24h: u32,
+    ) -> Judgement {
         let chain = Chain {
-            plugins: &plugins,
+            plugins,
             turn: Turn {
                 host: &self.host,
                 share: &plugins.share,
-                ends: Instant::now() + plugins.patience(limits),
+                ends: Instant::now() + plugins.patience(&self.host.0.limits),
             },
             services: self.services.as_ref(),
             ask,
             messages_24h,
         };
-        Ok(chain.judge().await)
+        chain.judge().await
     }
 
     /// How a plugin fares at each hook; empty where no version of it decides.

@@ -8,6 +8,7 @@ mod request;
 mod review;
 mod secret;
 mod sync;
+mod tryout;
 
 pub use admin::{
     KeyRequest, KeyView, MintedKeyView, OrgRequest, OrgView, RebindRequest, RevokeRequest,
@@ -19,6 +20,7 @@ pub use message::{
 };
 pub use plugins::{
     ActivateRequest, ConfigRequest, GrantsRequest, LogQuery, OrderRequest, PluginView,
+    folded as report_view,
 };
 pub use request::{
     ListQuery, MarkRequest, MarkTarget, NotificationsRequest, Object, ThreadQuery, parse_edit,
@@ -30,3 +32,4 @@ pub use review::{
 };
 pub use secret::{SecretRequest, SecretView};
 pub use sync::{ChangeView, SyncView};
+pub use tryout::{Expectation, TriedView, TryRequest};

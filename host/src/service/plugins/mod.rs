@@ -5,10 +5,12 @@ mod changes;
 mod content_types;
 mod entry;
 mod events;
+mod examination;
 mod grants;
 mod guests;
 mod rollback;
 mod senders;
+mod tryout;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -23,7 +25,9 @@ use tokio::sync::Mutex;
 pub(super) use changes::PLUGIN;
 pub use entry::{PluginEntry, VersionEntry};
 
+pub use examination::{Examined, examine};
 pub use guests::Guests;
+pub use tryout::made_up_installation;
 
 use self::{entry::hex, grants::granted_hosts, senders::Senders};
 use crate::{
@@ -33,7 +37,9 @@ use crate::{
         plugins::{self, PluginRow},
     },
     domain::{Judgement, OrgId, Outcome, PluginId},
-    plugin::{BeforeSend, CompileError, Compiled, Hook, Hooks, Installation, PluginHost},
+    plugin::{
+        BeforeSend, CompileError, Compiled, Hook, Hooks, Installation, PluginHost, StandInLimits,
+    },
 };
 
 #[derive(Clone)]
@@ -48,15 +54,16 @@ pub struct Plugins {
     /// One reload of an org at a time: an older one must not overwrite a newer.
     reloading: Arc<DashMap<OrgId, Arc<Mutex<()>>>>,
     senders: Senders,
+    stand_in: StandInLimits,
 }
 
 impl Plugins {
-    pub fn new(db: Db, host: PluginHost, hooks: Hooks) -> Self {
+    pub fn new(db: Db, host: PluginHost, hooks: Hooks, stand_in: StandInLimits) -> Self {
         let compiled =
             Cache::builder().max_capacity(256).time_to_idle(Duration::from_hours(24)).build();
         let ready = Cache::builder().max_capacity(100_000).build();
         let senders = Senders::new(db.clone());
-        Self { db, host, hooks, compiled, ready, reloading: Arc::default(), senders }
+        Self { db, host, hooks, compiled, ready, reloading: Arc::default(), senders, stand_in }
     }
 
     /// Makes sure that an org's plugins are asked before its first message passes.

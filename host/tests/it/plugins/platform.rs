@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 
 use super::support::{Scene, compiled, host, installed, server, text};
 use crate::{
-    database::support::{TestDatabase, letter},
+    database::support::{TestDatabase, guests as guest_settings, letter},
     guests::{self, Answer},
 };
 
@@ -77,7 +77,7 @@ impl<const N: usize> Org<N> {
 /// An org's plugins as a server with that host has them.
 pub fn plugins(database: &TestDatabase, host: &PluginHost) -> Plugins {
     let hooks = Hooks::new(host.clone()).served_by(Arc::new(server(database)));
-    Plugins::new(database.db.clone(), host.clone(), hooks)
+    Plugins::new(database.db.clone(), host.clone(), hooks, guest_settings().stand_in())
 }
 
 pub fn refusal<T>(outcome: Result<T>) -> String {
