@@ -141,7 +141,7 @@ describe('POST /admin/plugins/:name/test', () => {
     const plugin = await bodyOf(admin.get(filter.path));
     assert.notEqual(rejected.steps[0].version, plugin.activeVersion);
     assert.equal(plugin.live[0].calls, 1);
-    assert.deepEqual((await bodyOf(admin.get('/admin/refusals')), []);
+    assert.deepEqual(await bodyOf(admin.get('/admin/refusals')), []);
     assert.equal((await alice.history(bob)).length, 1);
   });
 
