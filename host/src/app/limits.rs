@@ -59,6 +59,7 @@ pub(super) fn services(settings: &Settings, secrets: &Secrets) -> ServiceSetting
         presence_grace: settings.presence.grace,
         guests: guests(settings, secrets),
         events: events(settings),
+        stages: settings.stages.clone(),
     }
 }
 

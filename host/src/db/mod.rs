@@ -22,6 +22,7 @@ pub mod plugins;
 pub mod reading;
 pub mod refusals;
 pub mod releases;
+pub mod runs;
 pub mod secrets;
 pub mod senders;
 pub mod threads;

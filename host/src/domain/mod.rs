@@ -13,6 +13,7 @@ mod org;
 mod outgoing;
 mod plugin_name;
 mod review;
+mod run;
 mod staged_writes;
 mod sync;
 mod user;
@@ -39,6 +40,7 @@ pub use outgoing::{
 };
 pub use plugin_name::parse_plugin_name;
 pub use review::{Held, HoldState, PendingBody};
+pub use run::{Finding, Overheard, RunStage, RunState, Subject};
 pub use staged_writes::StagedWrites;
 pub use sync::{Change, ChangeKind, Cursor};
 pub use user::{Caller, Email, InvalidEmail, Kind, User, UserProfile};

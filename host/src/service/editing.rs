@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use super::{
     holding::{self, Judged, Scene},
     messages::{MESSAGE, Messages},
+    plugins::Heard,
     refusals::Target,
     sending::{Letter, Via},
     terms::{no_room, quota, shadow_as_hold, sterner},
@@ -20,7 +21,7 @@ use crate::{
     },
     domain::{
         Attachment, Body, BodyLimits, Caller, Decision, Happening, Hold, Judgement, Message,
-        MessageId, MessageState, Metadata, Outcome, Rejection,
+        MessageId, MessageState, Metadata, Outcome, Rejection, Subject,
     },
     events::Event,
     plugin::BeforeSend,
@@ -57,9 +58,14 @@ impl Messages {
         for attempt in 1..=Self::EDIT_ATTEMPTS {
             let before = self.find(caller, id).await?;
             require_editable(caller, &before.message)?;
-            let judgement = self.judged(caller, (via, attempt), &before, edit.clone()).await?;
+            let (judgement, heard) =
+                self.judged(caller, (via, attempt), &before, edit.clone()).await?;
             // Boxed, because it is large as a future.
             let stored = Box::pin(self.store_edit((caller, via), &before, judgement)).await?;
+            match (heard, &stored) {
+                (Some(heard), StoredEdit::Done(_)) => heard.settle(Subject::Edit(id)),
+                (heard, _) => heard.into_iter().for_each(Heard::forget),
+            }
             match stored {
                 StoredEdit::Done(message) => return Ok(Letter { message, ..before }),
                 StoredEdit::Outdated => {}
@@ -84,30 +90,29 @@ impl Messages {
         (via, attempt): (Via, u32),
         before: &Letter,
         edit: EditCommand,
-    ) -> Result<Judgement> {
+    ) -> Result<(Judgement, Option<Heard>)> {
         let previous = &before.message.body;
         let limits = BodyLimits::from(&caller.org.settings);
         let body = edited(previous, edit);
         body.check(&limits)?;
-        let judgement = self
-            .plugins
-            .judge(&BeforeSend {
-                caller,
-                to: &before.recipient,
-                body: &body,
-                reply_to: before.message.reply_to,
-                previous: Some(previous),
-                door: via.door(),
-                attempt,
-                now: OffsetDateTime::now_utc(),
-                limits: &limits,
-            })
-            .await?;
+        let ask = BeforeSend {
+            caller,
+            to: &before.recipient,
+            body: &body,
+            reply_to: before.message.reply_to,
+            previous: Some(previous),
+            door: via.door(),
+            attempt,
+            now: OffsetDateTime::now_utc(),
+            limits: &limits,
+        };
+        let mut judgement = self.plugins.judge(&ask).await?;
+        let heard = self.plugins.hear(&ask, &mut judgement);
         if let Outcome::Reject(rejection) = &judgement.outcome {
             self.note_refusal(caller, before, rejection, judgement.decision());
             return Err(Error::Rejected(rejection.clone()));
         }
-        Ok(judgement)
+        Ok((judgement, heard))
     }
 
     fn note_refusal(

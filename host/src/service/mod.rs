@@ -51,7 +51,8 @@ pub use operator::{Operator, OrgChange, OrgEntry};
 pub use outgoing::{LookUp, Names, Outgoing, SystemNames};
 pub use people::{People, PersonRef};
 pub use plugins::{
-    Examined, Guests, PluginEntry, Plugins, VersionEntry, examine, made_up_installation,
+    BacktestCommand, Examined, Guests, PluginEntry, Plugins, RunEntry, RunResult, Stages,
+    VersionEntry, examine, made_up_installation,
 };
 pub use presence::{OnlineUser, Presence, PresenceView};
 pub use reading::{MOST_IDS, Marked, Reading};
@@ -99,6 +100,7 @@ pub struct ServiceSettings {
     pub review: ReviewSettings,
     pub guests: GuestSettings,
     pub events: EventSettings,
+    pub stages: settings::Stages,
 }
 
 /// What guests may ask of the server, and how much of it.
@@ -166,8 +168,12 @@ impl Services {
         let limits = Arc::new(Limits::default());
         let guests = Guests::new(&db, limits.clone(), settings.guests.clone())?;
         let hooks = Hooks::new(plugin_host.clone()).served_by(Arc::new(guests.clone()));
-        let stand_in = settings.guests.stand_in();
-        let plugins = Plugins::new(db.clone(), plugin_host, hooks, stand_in);
+        let stages = Stages {
+            guests: Arc::new(guests.clone()),
+            stand_in: settings.guests.stand_in(),
+            settings: settings.stages.clone(),
+        };
+        let plugins = Plugins::new(db.clone(), plugin_host, hooks, stages);
         let shared = Shared {
             registry: Registry::new(db.clone(), &settings.org_defaults)?,
             people: People::new(db.clone()),

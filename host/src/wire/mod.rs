@@ -7,6 +7,7 @@ mod plugins;
 mod request;
 mod review;
 mod secret;
+mod stages;
 mod sync;
 mod tryout;
 
@@ -31,5 +32,6 @@ pub use review::{
     ReviewQuery,
 };
 pub use secret::{SecretRequest, SecretView};
+pub use stages::{BacktestRequest, ResultsQuery, RunResultView, RunView, TrialRequest};
 pub use sync::{ChangeView, SyncView};
 pub use tryout::{Expectation, TriedView, TryRequest};

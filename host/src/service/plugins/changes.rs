@@ -208,7 +208,7 @@ impl Plugins {
     }
 
     /// Lets a version say whether it can work with a configuration.
-    async fn require_taken(
+    pub(super) async fn require_taken(
         &self,
         caller: &Caller,
         name: &str,
@@ -273,7 +273,7 @@ impl Plugins {
     }
 }
 
-async fn note(tx: &mut OrgTx, caller: &Caller, name: &str, deed: &Deed) -> Result<()> {
+pub(super) async fn note(tx: &mut OrgTx, caller: &Caller, name: &str, deed: &Deed) -> Result<()> {
     let conn = &mut tx.conn();
     audit::insert(conn, Some(caller.user.id), deed.action, name, &deed.detail).await?;
     Ok(())

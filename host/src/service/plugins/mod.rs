@@ -1,6 +1,7 @@
 //! An org's plugins: put in place, and asked about messages. What admins do with them is in
 //! [`changes`].
 
+mod backtests;
 mod changes;
 mod content_types;
 mod entry;
@@ -8,8 +9,11 @@ mod events;
 mod examination;
 mod grants;
 mod guests;
+mod past;
 mod rollback;
+mod runs;
 mod senders;
+mod trials;
 mod tryout;
 
 use std::{
@@ -25,11 +29,14 @@ use tokio::sync::Mutex;
 pub(super) use changes::PLUGIN;
 pub use entry::{PluginEntry, VersionEntry};
 
+pub use backtests::BacktestCommand;
 pub use examination::{Examined, examine};
 pub use guests::Guests;
+pub use runs::{RunEntry, RunResult};
+pub(super) use trials::Heard;
 pub use tryout::made_up_installation;
 
-use self::{entry::hex, grants::granted_hosts, senders::Senders};
+use self::{entry::hex, grants::granted_hosts, senders::Senders, trials::Trials};
 use crate::{
     Error, Result,
     db::{
@@ -40,6 +47,7 @@ use crate::{
     plugin::{
         BeforeSend, CompileError, Compiled, Hook, Hooks, Installation, PluginHost, StandInLimits,
     },
+    settings::Stages as StageSettings,
 };
 
 #[derive(Clone)]
@@ -54,16 +62,35 @@ pub struct Plugins {
     /// One reload of an org at a time: an older one must not overwrite a newer.
     reloading: Arc<DashMap<OrgId, Arc<Mutex<()>>>>,
     senders: Senders,
-    stand_in: StandInLimits,
+    stages: Arc<Stages>,
+    trials: Trials,
+}
+
+/// What versions are tried with before they decide.
+pub struct Stages {
+    pub guests: Arc<Guests>,
+    pub stand_in: StandInLimits,
+    pub settings: StageSettings,
 }
 
 impl Plugins {
-    pub fn new(db: Db, host: PluginHost, hooks: Hooks, stand_in: StandInLimits) -> Self {
+    pub fn new(db: Db, host: PluginHost, hooks: Hooks, stages: Stages) -> Self {
         let compiled =
             Cache::builder().max_capacity(256).time_to_idle(Duration::from_hours(24)).build();
         let ready = Cache::builder().max_capacity(100_000).build();
         let senders = Senders::new(db.clone());
-        Self { db, host, hooks, compiled, ready, reloading: Arc::default(), senders, stand_in }
+        let trials = Trials::start(&db, &stages);
+        Self {
+            db,
+            host,
+            hooks,
+            compiled,
+            ready,
+            reloading: Arc::default(),
+            senders,
+            stages: Arc::new(stages),
+            trials,
+        }
     }
 
     /// Makes sure that an org's plugins are asked before its first message passes.
@@ -81,7 +108,8 @@ impl Plugins {
     pub(super) async fn judges(&self, org_id: OrgId) -> Result<bool> {
         self.require_ready(org_id).await?;
         let hooks = [Hook::ValidateContent, Hook::BeforeSend];
-        Ok(hooks.into_iter().any(|hook| self.hooks.asks(org_id, hook)))
+        let is_asked = hooks.into_iter().any(|hook| self.hooks.asks(org_id, hook));
+        Ok(is_asked || self.hooks.is_watched(org_id))
     }
 
     /// Asks an org's plugins about a message, before it is stored: whether its content is valid,
@@ -106,6 +134,11 @@ impl Plugins {
             Senders::add(&sent);
         }
         Ok(judgement)
+    }
+
+    /// Takes over what candidates on trial are to be asked about a message that was judged.
+    pub(super) fn hear(&self, ask: &BeforeSend<'_>, judgement: &mut Judgement) -> Option<Heard> {
+        self.trials.hear(ask, judgement)
     }
 
     /// Puts in place what another server, or another command, has changed.
@@ -136,7 +169,9 @@ impl Plugins {
         let _turn = turn.lock().await;
         let mut handle = self.db.org(org_id).await?;
         let mut active = Vec::new();
-        for mut row in plugins::list(&mut handle.conn()).await? {
+        let rows = plugins::list(&mut handle.conn()).await?;
+        let trials = self.list_trials(&mut handle.conn(), &rows).await?;
+        for mut row in rows {
             if let Some(sha256) = row.active_version.take() {
                 let report = plugins::find_report(&mut handle.conn(), row.id, &sha256).await?;
                 active.push((row, sha256, report.unwrap_or_default()));
@@ -148,6 +183,7 @@ impl Plugins {
             installed.push(self.install(org_id, row, (&sha256, &report)).await?);
         }
         self.hooks.replace(org_id, installed);
+        self.put_on_trial(org_id, trials).await;
         Ok(())
     }
 

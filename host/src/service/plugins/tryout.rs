@@ -15,7 +15,7 @@ use crate::{
     Error, Result,
     db::plugins::{self, Config, PluginRow},
     domain::{Caller, OnFault, Phase, PluginId},
-    plugin::{Compiled, Installation, Scenario, Tried, TryError, try_out},
+    plugin::{Compiled, GrantedReads, Installation, Reads, Scenario, Tried, TryError, try_out},
 };
 
 impl Plugins {
@@ -34,7 +34,7 @@ impl Plugins {
         let candidate = self.candidate(caller, name, version).await?;
         let config = config.unwrap_or_else(|| candidate.row.config.clone());
         let installation = candidate.install(config).await?;
-        try_out(&self.host, self.stand_in, installation, scenario)
+        try_out(&self.host, self.stages.stand_in, installation, scenario)
             .await
             .map_err(|error| not_asked(&error))
     }
@@ -74,6 +74,17 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
+    /// What of the org's a candidate may read that only rehearses.
+    pub(super) fn reads(&self, reads: Arc<dyn Reads>) -> GrantedReads {
+        let granted = |name: &str| self.row.grants.contains_key(name);
+        GrantedReads {
+            reads,
+            history: granted("history"),
+            directory: granted("directory"),
+            kv: granted("kv"),
+        }
+    }
+
     pub(super) async fn install(&self, config: Config) -> Result<Installation> {
         let compiled = Arc::clone(&self.compiled);
         let installation =

@@ -103,6 +103,7 @@ impl TestDatabase {
             review: REVIEW,
             guests: guests(),
             events: EVENTS,
+            stages: Settings::parse(None).unwrap().stages,
         };
         let db = database(&Server::get().postgres.url(&self.name));
         let (events, told) = Events::channel();
