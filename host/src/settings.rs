@@ -29,6 +29,7 @@ pub struct Settings {
     pub receipts: Receipts,
     pub plugins: Plugins,
     pub events: Events,
+    pub stages: Stages,
     pub kv: KvLimits,
     pub outgoing: Outgoing,
     pub secrets: Secrets,
@@ -237,6 +238,17 @@ pub struct Events {
     pub sampled_queue: usize,
     pub messages_per_call: u32,
     pub most_depth: i16,
+}
+
+/// How versions are tried before they decide.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stages {
+    pub trial_queue: usize,
+    pub trial_at_once: usize,
+    pub trial_messages: u64,
+    pub backtest_messages: u64,
+    pub backtest_busy_percent: u32,
 }
 
 #[derive(Clone, Debug, Deserialize)]

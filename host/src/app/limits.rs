@@ -73,6 +73,7 @@ pub(super) fn services(settings: &Settings, secrets: &Secrets) -> ServiceSetting
         presence_grace: settings.presence.grace,
         guests: guests(settings, secrets),
         events: events(settings),
+        stages: settings.stages.clone(),
     }
 }
 
@@ -95,7 +96,7 @@ fn events(settings: &Settings) -> EventSettings {
     }
 }
 
-fn guests(settings: &Settings, secrets: &Secrets) -> GuestSettings {
+pub(super) fn guests(settings: &Settings, secrets: &Secrets) -> GuestSettings {
     GuestSettings {
         kv: settings.kv,
         outgoing: settings.outgoing.clone(),

@@ -15,7 +15,7 @@ use crate::{
     events::Events,
     http,
     plugin::PluginHost,
-    service::{Services, Upkeep},
+    service::{Services, StandInLimits, Upkeep},
     settings::Settings,
     socket::{Sockets, Transports},
 };
@@ -73,8 +73,7 @@ impl Server {
         settings: &Settings,
         secrets: &Secrets,
     ) -> Result<Self, StartError> {
-        let host = PluginHost::new(limits::plugins(settings), secrets.compiler.clone())
-            .map_err(StartError::Plugins)?;
+        let host = plugin_host(settings, secrets.compiler.clone())?;
         let (events, told) = Events::channel();
         let (services, writer) =
             Services::new(db, &events, host, limits::services(settings, secrets))?;
@@ -129,6 +128,20 @@ impl Server {
         let _ = timeout(self.patience / 8, self.writer).await;
         let _ = timeout(self.patience / 8, db.close()).await;
     }
+}
+
+/// What compiles and runs plugins, within the settings' limits; `compiler` as in
+/// [`PluginHost::new`].
+pub fn plugin_host(
+    settings: &Settings,
+    compiler: Option<PathBuf>,
+) -> Result<PluginHost, StartError> {
+    PluginHost::new(limits::plugins(settings), compiler).map_err(StartError::Plugins)
+}
+
+/// What guests are held to where they only rehearse.
+pub fn stand_in_limits(settings: &Settings) -> StandInLimits {
+    limits::guests(settings, &Secrets::default()).stand_in()
 }
 
 fn socket_layer(settings: &Settings) -> (socketioxide::layer::SocketIoLayer, SocketIo) {

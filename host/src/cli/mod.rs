@@ -130,7 +130,7 @@ async fn run(cli: Cli) -> Result<(), CliError> {
     let database = cli.shared.database();
     match cli.command {
         Command::Serve(args) => Box::pin(serve::run(args, database, settings)).await,
-        Command::Plugin(command) => Box::pin(plugin::run(command)).await,
+        Command::Plugin(command) => Box::pin(plugin::run(command, &settings)).await,
         Command::Settings => output::text(crate::settings::DEFAULTS),
         Command::Migrate => {
             let opened = Database::share(&database, &settings).await?;

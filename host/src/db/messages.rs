@@ -204,6 +204,24 @@ pub async fn list_any(conn: &mut OrgConn<'_>, ids: &[MessageId]) -> Result<Vec<M
     Ok(rows.into_iter().map(Message::from).collect())
 }
 
+/// Messages of the org that are not deleted, newest first, below a place, for a candidate that is
+/// tried on them.
+pub async fn list_past(
+    conn: &mut OrgConn<'_>,
+    below: Option<MessageId>,
+    limit: i64,
+) -> Result<Vec<Message>, DbError> {
+    let rows = select_any!(
+        "and deleted_at is null and ($2::uuid is null or id < $2) order by id desc limit $3",
+        conn.org_id as _,
+        below as _,
+        limit,
+    )
+    .fetch_all(&mut *conn.conn)
+    .await?;
+    Ok(rows.into_iter().map(Message::from).collect())
+}
+
 /// What a sender already stored under a client id, and the hash of that request.
 pub async fn find_by_client_id(
     conn: &mut OrgConn<'_>,

@@ -24,6 +24,7 @@ pub mod reading;
 pub mod receipts;
 pub mod refusals;
 pub mod releases;
+pub mod runs;
 pub mod secrets;
 pub mod senders;
 pub mod threads;

@@ -66,7 +66,7 @@ id!(
     EventId
 );
 /// A plugin and the org that it is installed in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Installed {
     pub org_id: OrgId,
     pub plugin_id: PluginId,

@@ -15,6 +15,7 @@ mod outgoing;
 mod plugin_name;
 mod receipt;
 mod review;
+mod run;
 mod staged_writes;
 mod sync;
 mod user;
@@ -46,6 +47,7 @@ pub use receipt::{
     sha256_of,
 };
 pub use review::{Held, HoldState, PendingBody};
+pub use run::{Finding, Overheard, RunStage, RunState, Subject};
 pub use staged_writes::StagedWrites;
 pub use sync::{Change, ChangeKind, Cursor};
 pub use user::{Caller, Email, InvalidEmail, Kind, User, UserProfile};

@@ -3,7 +3,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Attachment, Body, BodyLimits, EntryId, InvalidField, Metadata, Run, StagedWrites};
+use super::{
+    Attachment, Body, BodyLimits, EntryId, InvalidField, Metadata, Overheard, Run, StagedWrites,
+};
 
 /// What a plugin wants replaced in a draft. Who writes to whom cannot be said here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,6 +120,8 @@ pub struct Judgement {
     pub runs: Vec<Option<Box<Run>>>,
     /// What plugins want stored together with the draft, and forgotten where it is not stored.
     pub staged: Vec<StagedWrites>,
+    /// What candidates on trial are to be asked, once it is known what became of the draft.
+    pub overheard: Vec<Overheard>,
 }
 
 impl Judgement {
@@ -130,6 +134,7 @@ impl Judgement {
             steps: Vec::new(),
             runs: Vec::new(),
             staged: Vec::new(),
+            overheard: Vec::new(),
         }
     }
 
@@ -137,6 +142,11 @@ impl Judgement {
     pub fn decision(&self) -> Option<Decision> {
         let was_asked = !self.steps.is_empty() || !self.labels.is_empty();
         was_asked.then(|| Decision { labels: self.labels.clone(), steps: self.steps.clone() })
+    }
+
+    /// What a plugin that was asked alone makes of the draft.
+    pub fn word(&self) -> Option<&Step> {
+        Step::decisive(self.steps.iter())
     }
 
     /// The rejection comes of a plugin that gave no answer.
@@ -279,6 +289,22 @@ pub struct Step {
     pub micros: u64,
     /// The guest's linear memory at the end of the call.
     pub memory_bytes: u64,
+}
+
+impl Step {
+    /// The step that says what a plugin makes of a draft: its verdict, or its word on the
+    /// content where that was all. `steps`: those of that plugin.
+    pub fn decisive<'a>(
+        steps: impl DoubleEndedIterator<Item = &'a Self> + Clone,
+    ) -> Option<&'a Self> {
+        let verdict = steps.clone().rfind(|step| step.hook == "before-send");
+        verdict.or_else(|| steps.last())
+    }
+
+    /// The same of the plugin of that name.
+    pub fn decisive_of<'a>(steps: &'a [Self], plugin: &str) -> Option<&'a Self> {
+        Self::decisive(steps.iter().filter(|step| step.plugin == plugin))
+    }
 }
 
 fn before_send() -> String {

@@ -12,6 +12,7 @@ mod page;
 mod plugins;
 mod review;
 mod secrets;
+mod stages;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -101,6 +102,18 @@ fn admin_routes() -> Router<Http> {
         .route("/admin/plugins/{name}/grants", put(plugins::grant))
         .route("/admin/plugins/{name}/rollback", post(plugins::roll_back))
         .route("/admin/plugins/{name}/log", get(plugins::log))
+        .route("/admin/plugins/{name}/test", post(stages::test))
+        .route(
+            "/admin/plugins/{name}/trial",
+            get(stages::trial).post(stages::start_trial).delete(stages::end_trial),
+        )
+        .route("/admin/plugins/{name}/trial/results", get(stages::trial_results))
+        .route("/admin/plugins/{name}/backtests", post(stages::start_backtest))
+        .route(
+            "/admin/plugins/{name}/backtests/{id}",
+            get(stages::backtest).delete(stages::cancel_backtest),
+        )
+        .route("/admin/plugins/{name}/backtests/{id}/results", get(stages::backtest_results))
         .route("/admin/plugins/{name}/activate", post(plugins::activate))
         .route("/admin/plugins/{name}/disable", post(plugins::disable))
         .route("/admin/held", get(review::held))

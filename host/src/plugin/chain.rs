@@ -7,13 +7,13 @@ use super::{
     answer::{Decision, Verdict},
     call::{Called, Question, Turn},
     catalog::Hook,
-    hooks::{Installed, OrgPlugins},
+    hooks::{Installed, OrgPlugins, Watch},
     imports::{Reach, Serving},
     services::{Asker, HostServices},
     validation::{Validation, judge_modification},
 };
 use crate::domain::{
-    Body, Hold, HoldCause, Judgement, Label, OnExpiry, OnFault, Outcome, Rejection, Step,
+    Body, Hold, HoldCause, Judgement, Label, OnExpiry, OnFault, Outcome, Overheard, Rejection, Step,
 };
 
 /// The plugins of an org, about to be asked about one draft.
@@ -30,20 +30,43 @@ impl Chain<'_> {
     /// before it left, then guards. A rejection ends the round; of all else the strictest counts.
     pub(super) async fn judge(&self) -> Judgement {
         let mut round = Round(Judgement::unasked(self.ask.body.clone()));
+        let (original, mut placed) = self.watches();
+        self.overhear(&mut round, original);
         if let Some(validation) = self.validate(self.ask.body).await
             && round.take_validation(validation).is_break()
         {
             return round.0;
         }
-        for plugin in self.plugins.at(Hook::BeforeSend) {
+        for (place, plugin) in self.plugins.placed_at(Hook::BeforeSend) {
+            let here = placed.partition_point(|watch| watch.place <= place);
+            self.overhear(&mut round, &placed[..here]);
+            placed = &placed[here..];
             // Boxed, so that messages which no plugin judges do not carry it along.
             let (called, again) = Box::pin(self.before_send(plugin, &round.0.body)).await;
             plugin.count(Hook::BeforeSend, &called, |decision| decision.verdict.as_str());
             if round.take_both(plugin, called, again).is_break() {
-                break;
+                return round.0;
             }
         }
+        self.overhear(&mut round, placed);
         round.0
+    }
+
+    /// Those that see what the sender wrote, and those that see what comes to their place.
+    fn watches(&self) -> (&[Watch], &[Watch]) {
+        let watches = self.plugins.watches();
+        watches.split_at(watches.partition_point(|watch| watch.sees_original))
+    }
+
+    /// Keeps the draft as it is now for candidates.
+    fn overhear(&self, round: &mut Round, watches: &[Watch]) {
+        let overheard = watches.iter().map(|watch| Overheard {
+            plugin: watch.plugin,
+            body: round.0.body.clone(),
+            messages_24h: self.messages_24h,
+        });
+        let overheard: Vec<_> = overheard.collect();
+        round.0.overheard.extend(overheard);
     }
 
     /// Asks one plugin, and those who judge the content's type about what it modified: what is

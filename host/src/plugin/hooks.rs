@@ -97,8 +97,20 @@ pub struct Hooks {
 #[derive(Clone)]
 pub(super) struct OrgPlugins {
     installed: Arc<[Installed]>,
+    /// In the order of their places.
+    watches: Arc<[Watch]>,
     /// Outlives a replacement, so that calls in flight go on to count.
     pub(super) share: Arc<Semaphore>,
+}
+
+/// Where a candidate would be asked that is not: what comes there is kept for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    pub plugin: PluginId,
+    /// How many of the installed plugins are asked before it.
+    pub place: usize,
+    /// It judges content: it sees what the sender wrote.
+    pub sees_original: bool,
 }
 
 pub(super) struct Installed {
@@ -168,6 +180,7 @@ impl Hooks {
         let limits = &self.host.0.limits;
         let mut plugins = self.orgs.entry(org).or_insert_with(|| OrgPlugins {
             installed: Arc::default(),
+            watches: Arc::default(),
             share: Arc::new(Semaphore::new(limits.instances_per_org)),
         });
         let before = Arc::clone(&plugins.installed);
@@ -176,6 +189,19 @@ impl Hooks {
             Installed::new(org, plugin, same, limits)
         });
         plugins.installed = installed.collect();
+    }
+
+    /// What is kept from the next message on for candidates beside those that are asked.
+    pub fn watch(&self, org: OrgId, mut watches: Vec<Watch>) {
+        watches.sort_by_key(|watch| (!watch.sees_original, watch.place));
+        if let Some(mut plugins) = self.orgs.get_mut(&org) {
+            plugins.watches = watches.into();
+        }
+    }
+
+    /// Whether anything is.
+    pub fn is_watched(&self, org: OrgId) -> bool {
+        self.orgs.get(&org).is_some_and(|plugins| !plugins.watches.is_empty())
     }
 
     /// Whether an org has a plugin that takes part there.
@@ -200,19 +226,35 @@ impl Hooks {
         if !plugins.own(&ask.body.content_type) {
             Unowned::unless_built_in(&ask.body.content_type)?;
         }
-        let limits = &self.host.0.limits;
+        Ok(self.ask_all(&plugins, ask, messages_24h).await)
+    }
+
+    /// The same by those plugins alone that are here, whoever owns the content's type.
+    pub async fn rehearse(&self, ask: &BeforeSend<'_>, messages_24h: u32) -> Judgement {
+        match self.plugins_of(ask.caller.org.id) {
+            Some(plugins) => self.ask_all(&plugins, ask, messages_24h).await,
+            None => Judgement::unasked(ask.body.clone()),
+        }
+    }
+
+    async fn ask_all(
+        &self,
+        plugins: &OrgPlugins,
+        ask: &BeforeSend<'_>,
+        messages_24h: u32,
+    ) -> Judgement {
         let chain = Chain {
-            plugins: &plugins,
+            plugins,
             turn: Turn {
                 host: &self.host,
                 share: &plugins.share,
-                ends: Instant::now() + plugins.patience(limits),
+                ends: Instant::now() + plugins.patience(&self.host.0.limits),
             },
             services: self.services.as_ref(),
             ask,
             messages_24h,
         };
-        Ok(chain.judge().await)
+        chain.judge().await
     }
 
     /// How a plugin fares at each hook; empty where no version of it decides.
@@ -258,6 +300,17 @@ impl Hooks {
 }
 
 impl OrgPlugins {
+    pub(super) fn watches(&self) -> &[Watch] {
+        &self.watches
+    }
+
+    /// Those that take part there, each with its place among all, in the order in which they
+    /// are asked.
+    pub(super) fn placed_at(&self, hook: Hook) -> impl Iterator<Item = (usize, &Installed)> {
+        let placed = self.installed.iter().enumerate();
+        placed.filter(move |(_, plugin)| plugin.post(hook).is_some())
+    }
+
     /// Those that take part there, in the order in which they are asked.
     pub(super) fn at(&self, hook: Hook) -> impl Iterator<Item = &Installed> {
         self.installed.iter().filter(move |plugin| plugin.post(hook).is_some())

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use super::{
     holding::{self, Judged, Scene},
     messages::{MESSAGE, Messages},
+    plugins::Heard,
     receipts::{self, Unsettled},
     refusals::Target,
     sending::{Letter, Via},
@@ -21,7 +22,7 @@ use crate::{
     },
     domain::{
         Attachment, Body, BodyLimits, Caller, Decision, Happening, Hold, Judgement, Message,
-        MessageId, MessageState, Metadata, Outcome, Rejection,
+        MessageId, MessageState, Metadata, Outcome, Rejection, Subject,
     },
     events::Event,
     plugin::BeforeSend,
@@ -60,9 +61,13 @@ impl Messages {
             let before = self.find(caller, id).await?;
             require_editable(caller, &before.message)?;
             let again = (via, attempt, &mut receipts);
-            let judgement = self.judged(caller, again, &before, edit.clone()).await?;
+            let (judgement, heard) = self.judged(caller, again, &before, edit.clone()).await?;
             // Boxed, because it is large as a future.
             let stored = Box::pin(self.store_edit((caller, via), &before, judgement)).await?;
+            match (heard, &stored) {
+                (Some(heard), StoredEdit::Done(_)) => heard.settle(Subject::Edit(id)),
+                (heard, _) => heard.into_iter().for_each(Heard::forget),
+            }
             match stored {
                 StoredEdit::Done(message) => {
                     if let Some(receipts) = receipts {
@@ -92,33 +97,32 @@ impl Messages {
         (via, attempt, receipts): (Via, u32, &mut Option<Unsettled>),
         before: &Letter,
         edit: EditCommand,
-    ) -> Result<Judgement> {
+    ) -> Result<(Judgement, Option<Heard>)> {
         let previous = &before.message.body;
         let limits = BodyLimits::from(&caller.org.settings);
         let body = edited(previous, edit);
         body.check(&limits)?;
-        let mut judgement = self
-            .plugins
-            .judge(&BeforeSend {
-                caller,
-                to: &before.recipient,
-                body: &body,
-                reply_to: before.message.reply_to,
-                previous: Some(previous),
-                door: via.door(),
-                attempt,
-                now: OffsetDateTime::now_utc(),
-                limits: &limits,
-            })
-            .await?;
+        let ask = BeforeSend {
+            caller,
+            to: &before.recipient,
+            body: &body,
+            reply_to: before.message.reply_to,
+            previous: Some(previous),
+            door: via.door(),
+            attempt,
+            now: OffsetDateTime::now_utc(),
+            limits: &limits,
+        };
+        let mut judgement = self.plugins.judge(&ask).await?;
         let judged = receipts::Judged { recipient: before.recipient.id, is_edit: true, attempt };
         self.receipts.add(receipts, caller, judged, &mut judgement);
+        let heard = self.plugins.hear(&ask, &mut judgement);
         if let Outcome::Reject(rejection) = &judgement.outcome {
             let refusal = (rejection, judgement.decision());
             self.note_refusal(caller, before, refusal, receipts.take());
             return Err(Error::Rejected(rejection.clone()));
         }
-        Ok(judgement)
+        Ok((judgement, heard))
     }
 
     fn note_refusal(

@@ -55,7 +55,10 @@ pub use nudges::{Notify, Nudge};
 pub use operator::{Operator, OrgChange, OrgEntry};
 pub use outgoing::{LookUp, Names, Outgoing, SystemNames};
 pub use people::{People, PersonRef};
-pub use plugins::{Guests, PluginEntry, Plugins, VersionEntry};
+pub use plugins::{
+    BacktestCommand, Examined, Guests, PluginEntry, Plugins, RunEntry, RunResult, Stages,
+    VersionEntry, examine, made_up_installation,
+};
 pub use presence::{OnlineUser, Presence, PresenceView};
 pub use reading::{MOST_IDS, Marked, Reading};
 pub use receipts::{ReceiptSettings, Receipts, Unsettled};
@@ -75,8 +78,12 @@ pub use upkeep::Upkeep;
 pub use writer::{Job, Stored, Writer, WriterLimits};
 // For the transports, which know nothing else of `auth` and `db`.
 pub use crate::auth::{NewKey, same_secret};
+pub use crate::db::plugins::Config as PluginConfig;
 pub use crate::db::plugins::Terms as PluginTerms;
-pub use crate::plugin::{Live as PluginLive, LogPage};
+pub use crate::plugin::{
+    Act, Door, Hook, ImportCount, LaidOut, Live as PluginLive, LogPage, MadeUpSend, Scenario,
+    ShownMessage, StandInLimits, Tried, What, try_out,
+};
 
 use holding::Holding;
 use telling::Telling;
@@ -104,6 +111,7 @@ pub struct ServiceSettings {
     pub receipts: ReceiptSettings,
     pub guests: GuestSettings,
     pub events: EventSettings,
+    pub stages: settings::Stages,
 }
 
 /// What guests may ask of the server, and how much of it.
@@ -112,6 +120,13 @@ pub struct GuestSettings {
     pub kv: KvLimits,
     pub outgoing: settings::Outgoing,
     pub secrets: SecretSettings,
+}
+
+impl GuestSettings {
+    /// The part that holds where guests only rehearse.
+    pub fn stand_in(&self) -> StandInLimits {
+        StandInLimits { kv: self.kv, requests_per_call: self.outgoing.requests_per_call }
+    }
 }
 
 /// All use cases. A clone is the same, and cheap: transports make several for each request.
@@ -165,7 +180,12 @@ impl Services {
         let limits = Arc::new(Limits::default());
         let guests = Guests::new(&db, limits.clone(), settings.guests.clone())?;
         let hooks = Hooks::new(plugin_host.clone()).served_by(Arc::new(guests.clone()));
-        let plugins = Plugins::new(db.clone(), plugin_host, hooks);
+        let stages = Stages {
+            guests: Arc::new(guests.clone()),
+            stand_in: settings.guests.stand_in(),
+            settings: settings.stages.clone(),
+        };
+        let plugins = Plugins::new(db.clone(), plugin_host, hooks, stages);
         let shared = Shared {
             registry: Registry::new(db.clone(), &settings.org_defaults)?,
             people: People::new(db.clone()),

@@ -18,7 +18,7 @@ use super::{
     limits::Limits,
     listeners::Listeners,
     people::People,
-    plugins::Plugins,
+    plugins::{Heard, Plugins},
     receipts::{Judged, Receipts, Unsettled},
     refusals::{Refusals, Target},
     writer::{Job, Pending, Writer},
@@ -83,6 +83,8 @@ pub struct Queued {
     draft: DraftKey,
     /// To ask the plugins again, where they may have read what has changed by now.
     again: Option<Box<SendCommand>>,
+    /// What candidates on trial are to be asked once it is stored.
+    heard: Option<Box<Heard>>,
 }
 
 /// A request to send, and its hold on its client id.
@@ -202,22 +204,21 @@ impl Sending {
         command.body.check(&limits)?;
         let (recipient, recipient_reply_to) = self.check(caller, &command).await?;
         // Outside any transaction: a slow plugin must not hold a connection.
-        let mut judgement = self
-            .plugins
-            .judge(&BeforeSend {
-                caller,
-                to: &recipient,
-                body: &command.body,
-                reply_to: command.reply_to,
-                previous: None,
-                door: via.door(),
-                attempt,
-                now: OffsetDateTime::now_utc(),
-                limits: &limits,
-            })
-            .await?;
+        let ask = BeforeSend {
+            caller,
+            to: &recipient,
+            body: &command.body,
+            reply_to: command.reply_to,
+            previous: None,
+            door: via.door(),
+            attempt,
+            now: OffsetDateTime::now_utc(),
+            limits: &limits,
+        };
+        let mut judgement = self.plugins.judge(&ask).await?;
         let judged = Judged { recipient: recipient.id, is_edit: false, attempt };
         self.receipts.add(&mut receipts, caller, judged, &mut judgement);
+        let heard = self.plugins.hear(&ask, &mut judgement).map(Box::new);
         let decision = judgement.decision();
         let staged = std::mem::take(&mut judgement.staged);
         let may_conflict = !staged.is_empty() && attempt == 1;
@@ -250,7 +251,7 @@ impl Sending {
             news,
         })?;
         let caller = caller.clone();
-        Ok(Prepared::Queued(Queued { pending, caller, via, recipient, draft: key, again }))
+        Ok(Prepared::Queued(Queued { pending, caller, via, recipient, draft: key, again, heard }))
     }
 
     /// What becomes of a draft that plugins have judged; of one that they refused, a note.

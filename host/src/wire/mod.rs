@@ -8,7 +8,9 @@ mod receipt;
 mod request;
 mod review;
 mod secret;
+mod stages;
 mod sync;
+mod tryout;
 
 pub use admin::{
     KeyRequest, KeyView, MintedKeyView, OrgRequest, OrgView, RebindRequest, RevokeRequest,
@@ -20,6 +22,7 @@ pub use message::{
 };
 pub use plugins::{
     ActivateRequest, ConfigRequest, GrantsRequest, LogQuery, OrderRequest, PluginView,
+    folded as report_view,
 };
 pub use receipt::{CallView, ReceiptView, ReceiptsView};
 pub use request::{
@@ -31,4 +34,6 @@ pub use review::{
     ReviewQuery,
 };
 pub use secret::{SecretRequest, SecretView};
+pub use stages::{BacktestRequest, ResultsQuery, RunResultView, RunView, TrialRequest};
 pub use sync::{ChangeView, SyncView};
+pub use tryout::{Expectation, TriedView, TryRequest};

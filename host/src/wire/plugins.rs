@@ -149,7 +149,8 @@ impl From<PluginEntry> for PluginView {
 /// How the imports that only runtimes need are shown: as one, for nothing is behind any of them.
 const RUNTIME: &str = "wasi (runtime only, inert)";
 
-fn folded(mut report: Json) -> Json {
+/// The report on a version, as its admins read it.
+pub fn folded(mut report: Json) -> Json {
     if let Some(imports) = report.get_mut("imports") {
         *imports = fold_runtime(imports.take());
     }

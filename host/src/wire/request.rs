@@ -97,8 +97,9 @@ impl Object {
     }
 }
 
-#[derive(Deserialize)]
-struct RawAttachment {
+/// An attachment as clients say it.
+#[derive(Debug, Deserialize)]
+pub(super) struct RawAttachment {
     url: String,
     #[serde(rename = "type")]
     media_type: String,

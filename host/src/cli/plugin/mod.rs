@@ -1,16 +1,20 @@
 //! What plugin authors do on their own machine, with the server's own code.
 
 mod building;
+mod check;
+mod made_up;
 mod new;
 mod push;
 mod replay;
 mod template;
+mod testing;
 
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
 use super::CliError;
+use crate::settings::Settings;
 
 /// Write, build and upload plugins. Needs no database and no running server but for `push`.
 #[derive(Subcommand)]
@@ -22,16 +26,26 @@ pub(super) enum PluginCommand {
     /// Fetches what the language needs: for Rust a compiler for wasm32-unknown-unknown, for
     /// JavaScript and Python the tool that the plugin's folder names.
     Build(building::BuildArgs),
+    /// Say of a plugin what a server would say at its upload
+    ///
+    /// Checks and compiles it, and calls it once, with the server's own code and limits.
+    Check(check::CheckArgs),
+    /// Run a plugin over fixture files, with the server's own code and limits
+    ///
+    /// A fixture is a JSON file: what the plugin is asked, and what is expected of it.
+    Test(testing::TestArgs),
     /// Upload a plugin to a running server, and set, grant and activate what it needs
     Push(push::PushArgs),
     /// Run the calls of a decision receipt again, and compare the answers; needs no server
     Replay(replay::ReplayArgs),
 }
 
-pub(super) async fn run(command: PluginCommand) -> Result<(), CliError> {
+pub(super) async fn run(command: PluginCommand, settings: &Settings) -> Result<(), CliError> {
     match command {
         PluginCommand::New(args) => new::run(&args),
         PluginCommand::Build(args) => building::run(&args).await,
+        PluginCommand::Check(args) => check::run(&args, settings).await,
+        PluginCommand::Test(args) => testing::run(&args, settings).await,
         PluginCommand::Push(args) => push::run(args).await,
         PluginCommand::Replay(args) => replay::run(&args).await,
     }

@@ -1,6 +1,10 @@
 //! What plugins are told after it happened.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::Semaphore;
 
@@ -10,7 +14,7 @@ use crate::{
     plugin::{
         Compiled, Fault, Hook,
         bindings::log::Level,
-        call::Turn,
+        call::{Called, Turn},
         events::OnEvent,
         imports::{Reach, Serving},
     },
@@ -60,9 +64,16 @@ impl Hooks {
     /// org's places for messages that wait to be judged: whoever calls this bounds how many of
     /// these calls run at once.
     pub async fn on_event(&self, told: &OnEvent<'_>) -> Result<(), Fault> {
-        let plugins = self.plugins_of(told.org.id).ok_or(Fault::Unloadable)?;
-        let plugin = plugins.installed.iter().find(|installed| installed.id == told.plugin);
-        let plugin = plugin.ok_or(Fault::Unloadable)?;
+        self.tell(told).await.outcome
+    }
+
+    /// The same, with what it took.
+    pub(in crate::plugin) async fn tell(&self, told: &OnEvent<'_>) -> Called<()> {
+        let plugins = self.plugins_of(told.org.id);
+        let plugins = plugins.as_ref().map_or(&[][..], |plugins| &plugins.installed);
+        let Some(plugin) = plugins.iter().find(|installed| installed.id == told.plugin) else {
+            return Called::never(Fault::Unloadable, Duration::ZERO);
+        };
         let ends = Instant::now() + self.host.0.limits.event_timeout;
         let share = Semaphore::new(1);
         let turn = Turn { host: &self.host, share: &share, ends };
@@ -80,7 +91,7 @@ impl Hooks {
             })
             .await;
         plugin.count(Hook::OnEvent, &called, |()| "told");
-        called.outcome
+        called
     }
 
     /// Asks a version once what it wants to hear of; nothing, if it does not have that hook. It

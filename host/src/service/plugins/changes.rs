@@ -1,6 +1,6 @@
 //! What an org's admins do with its plugins.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::{Value as Json, json};
 
@@ -8,8 +8,8 @@ use super::{
     Plugins,
     content_types::require_unowned,
     entry::{PluginEntry, hex, unhex},
+    examination::{Examined, examine},
     grants::require_granted,
-    refusal,
 };
 use crate::{
     Error, Result,
@@ -17,7 +17,7 @@ use crate::{
         OrgTx, audit, orgs, plugin_events,
         plugins::{self, Config, PluginRow, Terms, VersionRow},
     },
-    domain::{Caller, EventKind, InvalidField, Phase, PluginId, parse_plugin_name},
+    domain::{Caller, InvalidField, Phase, PluginId, parse_plugin_name},
     plugin::LogPage,
 };
 
@@ -56,29 +56,12 @@ impl Plugins {
         component: &[u8],
     ) -> Result<(PluginEntry, bool)> {
         let name = parse_plugin_name(name)?;
-        let compiled = self.host.compile(component).await.map_err(refusal)?;
         let config = match self.find(caller, name).await {
             Ok(known) => known.config,
             Err(Error::NotFound(_)) => Config::new(),
             Err(error) => return Err(error),
         };
-        let content_types = self.declared(&compiled, caller).await?;
-        let declared = content_types.as_deref().unwrap_or_default();
-        let events = self
-            .hooks
-            .ask_kinds(&compiled, caller)
-            .await
-            .map_err(|error| Error::invalid("plugin", format!("is refused: {error}")))?;
-        let dry_run = self.hooks.dry_run(&compiled, caller, config, declared).await;
-        let mut report = serde_json::to_value(&compiled.report).map_err(Error::internal)?;
-        if let Some(content_types) = &content_types {
-            report["contentTypes"] =
-                serde_json::to_value(content_types).map_err(Error::internal)?;
-        }
-        report["dryRun"] = serde_json::to_value(dry_run).map_err(Error::internal)?;
-        if !events.is_empty() {
-            report["events"] = events.into_iter().map(EventKind::as_str).collect();
-        }
+        let Examined { compiled, report } = examine(&self.host, caller, config, component).await?;
         let version = compiled.report.sha256.clone();
         let sha256 = unhex(&version).ok_or_else(|| Error::internal("report without a hash"))?;
         let mut tx = self.db.begin(caller.org.id).await?;
@@ -89,7 +72,7 @@ impl Plugins {
         let deed = Deed { action: "plugin.upload", detail: json!({ "version": version }) };
         note(&mut tx, caller, name, &deed).await?;
         tx.commit().await?;
-        self.compiled.insert(version, Arc::new(compiled)).await;
+        self.compiled.insert(version, compiled).await;
         Ok((self.find(caller, name).await?, is_new))
     }
 
@@ -225,7 +208,7 @@ impl Plugins {
     }
 
     /// Lets a version say whether it can work with a configuration.
-    async fn require_taken(
+    pub(super) async fn require_taken(
         &self,
         caller: &Caller,
         name: &str,
@@ -290,13 +273,13 @@ impl Plugins {
     }
 }
 
-async fn note(tx: &mut OrgTx, caller: &Caller, name: &str, deed: &Deed) -> Result<()> {
+pub(super) async fn note(tx: &mut OrgTx, caller: &Caller, name: &str, deed: &Deed) -> Result<()> {
     let conn = &mut tx.conn();
     audit::insert(conn, Some(caller.user.id), deed.action, name, &deed.detail).await?;
     Ok(())
 }
 
-fn check_config(config: &Config) -> Result<(), InvalidField> {
+pub(super) fn check_config(config: &Config) -> Result<(), InvalidField> {
     let bytes: usize = config.iter().map(|(key, value)| key.len() + value.len()).sum();
     if config.len() > Plugins::MAX_CONFIG_KEYS || bytes > Plugins::MAX_CONFIG_BYTES {
         return Err(InvalidField::new("config", "may have at most 100 keys and 64 KiB"));

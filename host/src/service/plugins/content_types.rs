@@ -2,27 +2,24 @@
 
 use serde_json::Value as Json;
 
-use super::Plugins;
 use crate::{
     Error, Result,
     db::{OrgTx, content_types, orgs},
     domain::{Caller, PluginId},
-    plugin::{BeforeSend, Compiled, ContentTypes, DeclareError, DeclaredType, Unowned},
+    plugin::{BeforeSend, Compiled, ContentTypes, DeclareError, DeclaredType, Hooks, Unowned},
 };
 
-impl Plugins {
-    /// Those that an upload says it judges; `None`: it does not take part there.
-    pub(super) async fn declared(
-        &self,
-        compiled: &Compiled,
-        admin: &Caller,
-    ) -> Result<Option<Vec<DeclaredType>>> {
-        let declared = self.hooks.content_types(compiled, admin).await;
-        declared.map_err(|error| match error {
-            DeclareError::Refused(_) => Error::invalid("plugin", format!("is refused: {error}")),
-            DeclareError::Busy => Error::unavailable(error),
-        })
-    }
+/// Those that an upload says it judges; `None`: it does not take part there.
+pub(super) async fn declared(
+    hooks: &Hooks,
+    compiled: &Compiled,
+    admin: &Caller,
+) -> Result<Option<Vec<DeclaredType>>> {
+    let declared = hooks.content_types(compiled, admin).await;
+    declared.map_err(|error| match error {
+        DeclareError::Refused(_) => Error::invalid("plugin", format!("is refused: {error}")),
+        DeclareError::Busy => Error::unavailable(error),
+    })
 }
 
 /// Holds a version that is to be activated to the rule that a content type has one active owner.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{FutureExt, future::BoxFuture};
 
 use crate::{
-    Result,
+    Error, Result,
     db::{
         Db,
         history::{self, Part},
@@ -46,12 +46,16 @@ impl Guests {
         })
     }
 
-    async fn list_previous(&self, org: OrgId, asker: Asker) -> Result<Vec<Earlier>> {
+    pub(super) async fn list_previous(
+        &self,
+        org: OrgId,
+        asker: Asker,
+        part: Part,
+    ) -> Result<Vec<Earlier>> {
         let mut handle = self.db.org(org).await?;
         let thread = ThreadId::of(asker.caller, asker.peer);
         let (reader, most) = (asker.caller, Self::MOST_EARLIER);
-        let newest =
-            history::list_thread(&mut handle.conn(), reader, thread, Part::Newest, most).await?;
+        let newest = history::list_thread(&mut handle.conn(), reader, thread, part, most).await?;
         let mut earlier: Vec<_> = newest.into_iter().collect();
         earlier.sort_by_key(|message| message.id);
         let earlier = earlier.into_iter().map(|message| Earlier {
@@ -65,13 +69,16 @@ impl Guests {
     }
 }
 
+pub(super) fn unserved(org: OrgId, error: &Error) -> Unserved {
+    tracing::warn!(%error, org.id = %org, "a guest cannot be told of earlier messages");
+    Unserved
+}
+
 impl HostServices for Guests {
     fn previous(&self, org: OrgId, asker: Asker) -> BoxFuture<'_, Result<Vec<Earlier>, Unserved>> {
         async move {
-            self.list_previous(org, asker).await.map_err(|error| {
-                tracing::warn!(%error, org.id = %org, "a guest cannot be told of earlier messages");
-                Unserved
-            })
+            let earlier = self.list_previous(org, asker, Part::Newest).await;
+            earlier.map_err(|error| unserved(org, &error))
         }
         .boxed()
     }

@@ -1,15 +1,21 @@
 //! An org's plugins: put in place, and asked about messages. What admins do with them is in
 //! [`changes`].
 
+mod backtests;
 mod changes;
 mod content_types;
 mod entry;
 mod events;
+mod examination;
 mod grants;
 mod guests;
 mod notify;
+mod past;
 mod rollback;
+mod runs;
 mod senders;
+mod trials;
+mod tryout;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -24,9 +30,14 @@ use tokio::sync::Mutex;
 pub(super) use changes::PLUGIN;
 pub use entry::{PluginEntry, VersionEntry};
 
+pub use backtests::BacktestCommand;
+pub use examination::{Examined, examine};
 pub use guests::Guests;
+pub use runs::{RunEntry, RunResult};
+pub(super) use trials::Heard;
+pub use tryout::made_up_installation;
 
-use self::{entry::hex, grants::granted_hosts, senders::Senders};
+use self::{entry::hex, grants::granted_hosts, senders::Senders, trials::Trials};
 use crate::{
     Error, Result,
     db::{
@@ -34,8 +45,11 @@ use crate::{
         plugins::{self, PluginRow},
     },
     domain::{Judgement, OrgId, Outcome, PluginId},
-    plugin::{BeforeSend, CompileError, Compiled, Hook, Hooks, Installation, PluginHost},
+    plugin::{
+        BeforeSend, CompileError, Compiled, Hook, Hooks, Installation, PluginHost, StandInLimits,
+    },
     service::nudges::Nudges,
+    settings::Stages as StageSettings,
 };
 
 #[derive(Clone)]
@@ -51,14 +65,24 @@ pub struct Plugins {
     reloading: Arc<DashMap<OrgId, Arc<Mutex<()>>>>,
     senders: Senders,
     nudges: Nudges,
+    stages: Arc<Stages>,
+    trials: Trials,
+}
+
+/// What versions are tried with before they decide.
+pub struct Stages {
+    pub guests: Arc<Guests>,
+    pub stand_in: StandInLimits,
+    pub settings: StageSettings,
 }
 
 impl Plugins {
-    pub fn new(db: Db, host: PluginHost, hooks: Hooks) -> Self {
+    pub fn new(db: Db, host: PluginHost, hooks: Hooks, stages: Stages) -> Self {
         let compiled =
             Cache::builder().max_capacity(256).time_to_idle(Duration::from_hours(24)).build();
         let ready = Cache::builder().max_capacity(100_000).build();
         let senders = Senders::new(db.clone());
+        let trials = Trials::start(&db, &stages);
         Self {
             db,
             host,
@@ -68,6 +92,8 @@ impl Plugins {
             reloading: Arc::default(),
             senders,
             nudges: Nudges::default(),
+            stages: Arc::new(stages),
+            trials,
         }
     }
 
@@ -86,7 +112,8 @@ impl Plugins {
     pub(super) async fn judges(&self, org_id: OrgId) -> Result<bool> {
         self.require_ready(org_id).await?;
         let hooks = [Hook::ValidateContent, Hook::BeforeSend];
-        Ok(hooks.into_iter().any(|hook| self.hooks.asks(org_id, hook)))
+        let is_asked = hooks.into_iter().any(|hook| self.hooks.asks(org_id, hook));
+        Ok(is_asked || self.hooks.is_watched(org_id))
     }
 
     /// Asks an org's plugins about a message, before it is stored: whether its content is valid,
@@ -111,6 +138,11 @@ impl Plugins {
             Senders::add(&sent);
         }
         Ok(judgement)
+    }
+
+    /// Takes over what candidates on trial are to be asked about a message that was judged.
+    pub(super) fn hear(&self, ask: &BeforeSend<'_>, judgement: &mut Judgement) -> Option<Heard> {
+        self.trials.hear(ask, judgement)
     }
 
     /// Puts in place what another server, or another command, has changed.
@@ -141,7 +173,9 @@ impl Plugins {
         let _turn = turn.lock().await;
         let mut handle = self.db.org(org_id).await?;
         let mut active = Vec::new();
-        for mut row in plugins::list(&mut handle.conn()).await? {
+        let rows = plugins::list(&mut handle.conn()).await?;
+        let trials = self.list_trials(&mut handle.conn(), &rows).await?;
+        for mut row in rows {
             if let Some(sha256) = row.active_version.take() {
                 let report = plugins::find_report(&mut handle.conn(), row.id, &sha256).await?;
                 active.push((row, sha256, report.unwrap_or_default()));
@@ -153,6 +187,7 @@ impl Plugins {
             installed.push(self.install(org_id, row, (&sha256, &report)).await?);
         }
         self.hooks.replace(org_id, installed);
+        self.put_on_trial(org_id, trials).await;
         Ok(())
     }
 

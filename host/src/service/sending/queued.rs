@@ -3,7 +3,7 @@
 use super::{Asked, Letter, Prepared, Queued, Sending, Sent, Target};
 use crate::{
     Error, Result,
-    domain::Rejection,
+    domain::{Rejection, Subject},
     service::{in_flight::Claim, receipts::Unsettled, writer::Stored},
 };
 
@@ -15,8 +15,17 @@ impl Sending {
                 Prepared::Repeated(first) => return Ok(first),
                 Prepared::Queued(queued) => queued,
             };
-            match queued.pending.stored().await? {
+            let stored = queued.pending.stored().await?;
+            if !matches!(stored, Stored::New(_))
+                && let Some(heard) = queued.heard.take()
+            {
+                heard.forget();
+            }
+            match stored {
                 Stored::New(message) => {
+                    if let Some(heard) = queued.heard.take() {
+                        heard.settle(Subject::Message(message.id));
+                    }
                     let Queued { caller, recipient, .. } = queued;
                     self.threads.insert((caller.org.id, message.thread_id), ());
                     let sender = caller.user.clone();

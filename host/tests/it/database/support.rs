@@ -115,6 +115,7 @@ impl TestDatabase {
             receipts: RECEIPTS,
             guests: guests(),
             events: EVENTS,
+            stages: Settings::parse(None).unwrap().stages,
         };
         let db = database(&Server::get().postgres.url(&self.name));
         let (events, told) = Events::channel();

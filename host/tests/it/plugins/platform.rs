@@ -6,14 +6,15 @@ use duologue::{
     Error, Result,
     domain::{Body, BodyLimits, Caller, Judgement, OnFault, Outcome, Phase},
     plugin::{BeforeSend, Door, Hooks, PluginHost},
-    service::{PluginEntry, PluginTerms, Plugins},
+    service::{PluginEntry, PluginTerms, Plugins, Stages},
+    settings::Settings,
 };
 use serde_json::json;
 use time::OffsetDateTime;
 
 use super::support::{Scene, compiled, host, installed, server, text};
 use crate::{
-    database::support::{TestDatabase, letter},
+    database::support::{TestDatabase, guests as guest_settings, letter},
     guests::{self, Answer},
 };
 
@@ -77,7 +78,12 @@ impl<const N: usize> Org<N> {
 /// An org's plugins as a server with that host has them.
 pub fn plugins(database: &TestDatabase, host: &PluginHost) -> Plugins {
     let hooks = Hooks::new(host.clone()).served_by(Arc::new(server(database)));
-    Plugins::new(database.db.clone(), host.clone(), hooks)
+    let stages = Stages {
+        guests: Arc::new(server(database)),
+        stand_in: guest_settings().stand_in(),
+        settings: Settings::parse(None).unwrap().stages,
+    };
+    Plugins::new(database.db.clone(), host.clone(), hooks, stages)
 }
 
 pub fn refusal<T>(outcome: Result<T>) -> String {

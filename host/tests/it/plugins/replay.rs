@@ -128,7 +128,7 @@ async fn a_request_is_answered_from_the_receipt_and_its_secret_is_not_in_it() {
     let org = Org::new(["alice", "bob"]).await;
     let peer = Peer::answering("200 OK", "clean").await;
     let wasm = sender(&peer.url("/check"), 1, true);
-    let judgement = spending(&org, &peer, &wasm).await;
+    let judgement = Box::pin(spending(&org, &peer, &wasm)).await;
 
     assert_same(&wasm, &judgement).await;
 
@@ -144,7 +144,7 @@ async fn a_request_is_answered_from_the_receipt_and_its_secret_is_not_in_it() {
 async fn an_answer_that_repeats_a_secret_is_not_recorded() {
     let org = Org::new(["alice", "bob"]).await;
     let peer = Peer::answering("200 OK", "you said: hush").await;
-    let judgement = spending(&org, &peer, &sender(&peer.url("/check"), 1, true)).await;
+    let judgement = Box::pin(spending(&org, &peer, &sender(&peer.url("/check"), 1, true))).await;
 
     let run = only(&judgement).1;
 

@@ -1,0 +1,419 @@
+//! What guests find where they only rehearse: answers that were laid out for them, and reads of
+//! the real server where there is one. Nobody is written to, nothing is sent, and no plugin's keys
+//! change.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use serde::Serialize;
+
+use super::{
+    laid_out::LaidOut,
+    services::{Asker, Correspondence, Earlier, HostServices, Unserved},
+};
+use crate::domain::{
+    BotDraft, BotError, Email, HostPattern, Increment, Installed, KvEntry, KvError, KvKey,
+    KvLimits, KvLook, KvUsage, KvWrite, MessageId, Org, OrgId, OutgoingError, OutgoingRequest,
+    OutgoingResponse, RequestsLeft, Secret, StagedWrites, UserProfile,
+};
+
+/// Something that a guest asked for, and where its answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answered {
+    /// As the real call would have been.
+    Real,
+    /// As it was laid out.
+    LaidOut,
+    /// By something that stands in: a key of its own, an error, a made-up secret.
+    StandIn,
+}
+
+impl Answered {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Real => "real",
+            Self::LaidOut => "laid-out",
+            Self::StandIn => "stand-in",
+        }
+    }
+}
+
+/// How often an import was answered in one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ImportCount {
+    pub import: &'static str,
+    pub answered: Answered,
+    pub count: u64,
+}
+
+/// What is really there, for reads that change nothing.
+pub trait Reads: Send + Sync {
+    /// As [`HostServices::previous`].
+    fn previous(&self, org: OrgId, asker: Asker) -> BoxFuture<'_, Result<Vec<Earlier>, Unserved>>;
+
+    fn find_person(
+        &self,
+        org: OrgId,
+        email: String,
+    ) -> BoxFuture<'_, Result<Option<UserProfile>, Unserved>>;
+
+    fn find_entry<'a>(
+        &'a self,
+        plugin: Installed,
+        key: &'a KvKey,
+    ) -> BoxFuture<'a, Result<Option<KvEntry>, KvError>>;
+}
+
+/// Reads that an org has granted; of the others a guest finds nothing.
+#[derive(Clone)]
+pub struct GrantedReads {
+    pub reads: Arc<dyn Reads>,
+    pub history: bool,
+    pub directory: bool,
+    pub kv: bool,
+}
+
+/// What a rehearsal may use.
+#[derive(Clone, Copy, Debug)]
+pub struct StandInLimits {
+    pub kv: KvLimits,
+    pub requests_per_call: u32,
+}
+
+/// The answers of one rehearsal. Keys that guests write live as long as it.
+pub struct StandIn {
+    limits: StandInLimits,
+    /// `None`: only what is laid out is there.
+    reads: Option<GrantedReads>,
+    laid_out: LaidOut,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    entries: BTreeMap<(Installed, KvKey), Slot>,
+    usage: KvUsage,
+    revision: u64,
+    answered: BTreeMap<(&'static str, Answered), u64>,
+    sent: Vec<BotDraft>,
+}
+
+/// A key that guests of the rehearsal have written.
+#[derive(Clone)]
+struct Slot {
+    /// `None`: deleted.
+    entry: Option<KvEntry>,
+    bytes: u64,
+    until: Option<Instant>,
+}
+
+/// Drafts to the bot that are kept to be shown.
+const MOST_SENT: usize = 100;
+
+impl StandIn {
+    pub fn new(limits: StandInLimits, laid_out: LaidOut, reads: Option<GrantedReads>) -> Self {
+        Self { limits, reads, laid_out, kept: Mutex::default() }
+    }
+
+    /// What guests have asked for so far.
+    pub fn answered(&self) -> Vec<ImportCount> {
+        let kept = self.kept();
+        let counts = kept.answered.iter();
+        counts
+            .map(|((import, answered), count)| ImportCount {
+                import,
+                answered: *answered,
+                count: *count,
+            })
+            .collect()
+    }
+
+    /// The same, counted anew from now on.
+    pub fn take_answered(&self) -> Vec<ImportCount> {
+        let counts = self.answered();
+        self.kept().answered.clear();
+        counts
+    }
+
+    /// What guests wanted to send, the first of it.
+    pub fn sent(&self) -> Vec<BotDraft> {
+        self.kept().sent.clone()
+    }
+
+    /// Keeps what a call staged, as if its message had been stored.
+    pub fn commit(&self, plugin: Installed, staged: &StagedWrites) {
+        for (key, write) in staged.writes() {
+            // One that no longer fits is left out, as its message would not have been stored.
+            let _ = self.put(plugin, key, write);
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, import: &'static str, how: Answered) {
+        *self.kept().answered.entry((import, how)).or_default() += 1;
+    }
+
+    fn put(&self, plugin: Installed, key: &KvKey, write: &KvWrite) -> Result<u64, KvError> {
+        let mut kept = self.kept();
+        let value = write.value.as_ref();
+        // A deleted key takes room as well: it hides what is really there.
+        let bytes = KvLimits::entry_bytes(key, value.map_or(&[], Vec::as_slice));
+        let place = (plugin, key.clone());
+        let before = kept.entries.get(&place).map_or(0, |slot| slot.bytes);
+        let after = kept.usage.with(bytes, before);
+        if after.grows_from(kept.usage) && !self.limits.kv.admit(after) {
+            return Err(KvError::QuotaExceeded);
+        }
+        kept.usage = after;
+        kept.revision += 1;
+        let revision = kept.revision;
+        let entry = value.map(|value| KvEntry { value: value.clone(), revision });
+        let ttl = write.ttl_seconds.map(|seconds| Duration::from_secs(seconds.into()));
+        let until = ttl.map(|ttl| Instant::now() + ttl);
+        kept.entries.insert(place, Slot { entry, bytes, until });
+        Ok(if value.is_some() { revision } else { 0 })
+    }
+
+    /// What guests of this rehearsal have made of a key; `None`: nothing.
+    fn own(&self, plugin: Installed, key: &KvKey) -> Option<Slot> {
+        let mut slot = self.kept().entries.get(&(plugin, key.clone()))?.clone();
+        if slot.until.is_some_and(|until| until <= Instant::now()) {
+            slot.entry = None;
+        }
+        Some(slot)
+    }
+
+    async fn look(&self, plugin: Installed, key: &KvKey) -> Result<Option<KvEntry>, KvError> {
+        if let Some(own) = self.own(plugin, key) {
+            self.note("kv", Answered::StandIn);
+            return Ok(own.entry);
+        }
+        let found = match &self.reads {
+            Some(granted) if granted.kv => {
+                self.note("kv", Answered::Real);
+                granted.reads.find_entry(plugin, key).await?
+            }
+            Some(_) => {
+                self.note("kv", Answered::StandIn);
+                None
+            }
+            None => {
+                self.note("kv", Answered::LaidOut);
+                let laid = self.laid_out.kv.get(key.as_str());
+                laid.map(|value| KvEntry { value: value.clone().into_bytes(), revision: 1 })
+            }
+        };
+        // Above every revision of the rehearsal's own, so that none is met twice.
+        Ok(found.map(|entry| KvEntry { revision: entry.revision | FOUND, ..entry }))
+    }
+
+    async fn write(
+        &self,
+        plugin: Installed,
+        key: &KvKey,
+        write: KvWrite,
+        staged: Option<&mut StagedWrites>,
+    ) -> Result<u64, KvError> {
+        self.limits.kv.check(&write)?;
+        let entry = self.look(plugin, key).await?;
+        if let Some(staged) = staged {
+            if !staged.knows(key) {
+                staged.learn(key, &looked(entry), false);
+            }
+            return staged.stage(key, write);
+        }
+        let revision = entry.map_or(0, |entry| entry.revision);
+        if write.expect.is_some_and(|expected| expected != revision) {
+            return Err(KvError::Conflict);
+        }
+        self.put(plugin, key, &write)
+    }
+
+    async fn add(
+        &self,
+        plugin: Installed,
+        key: &KvKey,
+        step: Increment,
+        staged: Option<&mut StagedWrites>,
+    ) -> Result<i64, KvError> {
+        self.limits.kv.check_ttl(step.ttl_seconds)?;
+        if staged.is_some_and(|staged| staged.find(key).is_some()) {
+            let why = "this call has written the key, which waits for its message";
+            return Err(KvError::Invalid(why.to_owned()));
+        }
+        let stored = self.look(plugin, key).await?;
+        let is_new = stored.is_none();
+        let before = stored.map_or(Ok(0), |entry| {
+            let text = String::from_utf8(entry.value).map_err(|_| KvError::NotANumber)?;
+            text.parse::<i64>().map_err(|_| KvError::NotANumber)
+        })?;
+        let sum = before.checked_add(step.delta).ok_or(KvError::NotANumber)?;
+        let value = sum.to_string().into_bytes();
+        if !is_new && self.count_on(plugin, key, &value) {
+            return Ok(sum);
+        }
+        let ttl_seconds = step.ttl_seconds.filter(|_| is_new);
+        self.put(plugin, key, &KvWrite { value: Some(value), ttl_seconds, expect: None })?;
+        Ok(sum)
+    }
+
+    /// A counter that is the rehearsal's own keeps its end; false: it is not.
+    fn count_on(&self, plugin: Installed, key: &KvKey, value: &[u8]) -> bool {
+        let mut kept = self.kept();
+        let revision = kept.revision + 1;
+        let Some(slot) = kept.entries.get_mut(&(plugin, key.clone())) else { return false };
+        slot.entry = Some(KvEntry { value: value.to_vec(), revision });
+        kept.revision = revision;
+        true
+    }
+
+    fn respond(&self, request: &OutgoingRequest) -> Result<OutgoingResponse, OutgoingError> {
+        let Some(response) = self.laid_out.respond(request) else {
+            self.note("http", Answered::StandIn);
+            let why = "this is a rehearsal, and no answer to this request is laid out";
+            return Err(OutgoingError::denied(why));
+        };
+        self.note("http", Answered::LaidOut);
+        Ok(response)
+    }
+}
+
+/// Marks the revision of what a rehearsal has found; below those of staged writes.
+const FOUND: u64 = 1 << 61;
+
+fn looked(entry: Option<KvEntry>) -> KvLook {
+    KvLook { entry, stored_bytes: 0, usage: KvUsage::default() }
+}
+
+impl HostServices for StandIn {
+    fn previous(&self, org: OrgId, asker: Asker) -> BoxFuture<'_, Result<Vec<Earlier>, Unserved>> {
+        match &self.reads {
+            Some(granted) if granted.history => {
+                self.note("history", Answered::Real);
+                granted.reads.previous(org, asker)
+            }
+            Some(_) => {
+                self.note("history", Answered::StandIn);
+                async { Ok(Vec::new()) }.boxed()
+            }
+            None => {
+                self.note("history", Answered::LaidOut);
+                let earlier = self.laid_out.history();
+                async move { Ok(earlier) }.boxed()
+            }
+        }
+    }
+
+    fn find_person(
+        &self,
+        org: OrgId,
+        email: String,
+    ) -> BoxFuture<'_, Result<Option<UserProfile>, Unserved>> {
+        match &self.reads {
+            Some(granted) if granted.directory => {
+                self.note("directory", Answered::Real);
+                granted.reads.find_person(org, email)
+            }
+            Some(_) => {
+                self.note("directory", Answered::StandIn);
+                async { Err(Unserved) }.boxed()
+            }
+            None => {
+                self.note("directory", Answered::LaidOut);
+                let wanted = Email::parse(&email).ok();
+                let found = wanted.and_then(|email| self.laid_out.find_person(&email));
+                async move { Ok(found) }.boxed()
+            }
+        }
+    }
+
+    fn open_secret(
+        &self,
+        _plugin: Installed,
+        name: String,
+    ) -> BoxFuture<'_, Result<Option<Arc<Secret>>, Unserved>> {
+        // No request leaves, so any value does; the real one stays where it is.
+        let is_there = self.reads.is_some() || self.laid_out.secrets.contains(&name);
+        self.note("secrets", Answered::StandIn);
+        let secret = || Secret { value: "stand-in".to_owned().into(), hosts: Vec::new() };
+        let opened = is_there.then(|| Arc::new(secret()));
+        async move { Ok(opened) }.boxed()
+    }
+
+    fn requests_per_call(&self) -> RequestsLeft {
+        RequestsLeft::new(self.limits.requests_per_call)
+    }
+
+    fn request<'a>(
+        &'a self,
+        _org: &'a Org,
+        _granted: &'a [HostPattern],
+        request: OutgoingRequest,
+        _budget: Duration,
+    ) -> BoxFuture<'a, Result<OutgoingResponse, OutgoingError>> {
+        let response = self.respond(&request);
+        async move { response }.boxed()
+    }
+
+    fn stage(&self, plugin: Installed) -> StagedWrites {
+        StagedWrites::new(plugin.plugin_id, self.limits.kv)
+    }
+
+    fn find_entry<'a>(
+        &'a self,
+        plugin: Installed,
+        key: &'a KvKey,
+        staged: Option<&'a mut StagedWrites>,
+    ) -> BoxFuture<'a, Result<Option<KvEntry>, KvError>> {
+        async move {
+            if let Some(own) = staged.as_ref().and_then(|staged| staged.find(key)) {
+                return Ok(own);
+            }
+            let entry = self.look(plugin, key).await?;
+            if let Some(staged) = staged {
+                staged.learn(key, &looked(entry.clone()), true);
+            }
+            Ok(entry)
+        }
+        .boxed()
+    }
+
+    fn write_entry<'a>(
+        &'a self,
+        plugin: Installed,
+        key: &'a KvKey,
+        write: KvWrite,
+        staged: Option<&'a mut StagedWrites>,
+    ) -> BoxFuture<'a, Result<u64, KvError>> {
+        self.write(plugin, key, write, staged).boxed()
+    }
+
+    fn increment<'a>(
+        &'a self,
+        plugin: Installed,
+        key: &'a KvKey,
+        step: Increment,
+        staged: Option<&'a mut StagedWrites>,
+    ) -> BoxFuture<'a, Result<i64, KvError>> {
+        self.add(plugin, key, step, staged).boxed()
+    }
+}
+
+impl Correspondence for StandIn {
+    fn send(&self, draft: BotDraft) -> BoxFuture<'_, Result<MessageId, BotError>> {
+        self.note("messages", Answered::StandIn);
+        let mut kept = self.kept();
+        if kept.sent.len() < MOST_SENT {
+            kept.sent.push(draft);
+        }
+        async { Ok(MessageId::new()) }.boxed()
+    }
+}

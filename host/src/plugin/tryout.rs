@@ -1,0 +1,200 @@
+//! A plugin is asked by itself about something made up, with the host code that asks about what is
+//! real.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::{
+    BeforeSend, Door, Fault, Hook, Hooks, Installation, LogPage, OnEvent, PluginHost, What,
+    laid_out::LaidOut,
+    stand_in::{ImportCount, StandIn, StandInLimits},
+};
+use crate::domain::{
+    Body, BodyLimits, BotDraft, Caller, EventId, EventKind, Judgement, MessageId, PluginId, User,
+};
+
+/// Something made up that a plugin is asked about.
+pub struct Scenario {
+    /// Whose doing it is.
+    pub caller: Caller,
+    pub now: OffsetDateTime,
+    pub act: Act,
+    /// What the plugin finds where it asks the server.
+    pub laid_out: LaidOut,
+}
+
+pub enum Act {
+    Send(Box<MadeUpSend>),
+    Happens { attempt: u32, what: Box<What> },
+}
+
+/// A new message, or an edit.
+pub struct MadeUpSend {
+    /// `None`: all that a message meets.
+    pub hook: Option<Hook>,
+    pub to: User,
+    pub body: Body,
+    pub reply_to: Option<MessageId>,
+    /// What it was, where this is an edit.
+    pub previous: Option<Body>,
+    pub door: Door,
+    pub attempt: u32,
+    pub messages_24h: u32,
+}
+
+/// What a plugin made of a scenario.
+pub struct Tried {
+    /// A verdict, what it makes of a content, `told`, or `fault`.
+    pub verdict: String,
+    /// Which one.
+    pub fault: Option<String>,
+    /// Of all its calls.
+    pub micros: u64,
+    /// The most that any of them had.
+    pub memory_bytes: u64,
+    /// `None`: it was told of an event, and has nothing to decide.
+    pub judgement: Option<Judgement>,
+    /// What it wanted to send.
+    pub sent: Vec<BotDraft>,
+    pub log: LogPage,
+    pub imports: Vec<ImportCount>,
+}
+
+/// Why a plugin is not asked about a scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TryError {
+    #[error("the plugin does not take part in {0}")]
+    NoHook(&'static str),
+    #[error("the plugin judges neither messages nor content of this type")]
+    NotAsked,
+    #[error("the plugin has not asked to hear of {0}")]
+    NotHeard(&'static str),
+}
+
+/// Lines of the log that are shown.
+const MOST_LINES: usize = 1000;
+
+/// Asks a plugin about a scenario. Nothing of it is kept.
+pub async fn try_out(
+    host: &PluginHost,
+    limits: StandInLimits,
+    mut installation: Installation,
+    scenario: Scenario,
+) -> Result<Tried, TryError> {
+    let Scenario { caller, now, act, laid_out } = scenario;
+    let stand_in = Arc::new(StandIn::new(limits, laid_out, None));
+    let hooks = Hooks::new(host.clone()).served_by(Arc::clone(&stand_in) as _);
+    let (org, plugin) = (caller.org.id, installation.id);
+    if let Act::Send(send) = &act
+        && let Some(hook) = send.hook
+    {
+        require(&installation, hook)?;
+        installation.hooks.retain(|taken| *taken == hook);
+    }
+    let trying = Trying { hooks: &hooks, caller: &caller, now };
+    let mut tried = match act {
+        Act::Send(send) => {
+            hooks.replace(org, vec![installation]);
+            trying.send(&send).await?
+        }
+        Act::Happens { attempt, what } => {
+            require(&installation, Hook::OnEvent)?;
+            if !installation.events.contains(&what.kind()) {
+                return Err(TryError::NotHeard(what.kind().as_str()));
+            }
+            hooks.replace(org, vec![installation]);
+            trying.tell(plugin, (attempt, &what), Arc::clone(&stand_in)).await
+        }
+    };
+    tried.log = hooks.read_log(org, plugin, 0, MOST_LINES);
+    tried.imports = stand_in.answered();
+    tried.sent = stand_in.sent();
+    Ok(tried)
+}
+
+fn require(installation: &Installation, hook: Hook) -> Result<(), TryError> {
+    let takes_part = installation.hooks.contains(&hook);
+    takes_part.then_some(()).ok_or(TryError::NoHook(hook.as_str()))
+}
+
+struct Trying<'a> {
+    hooks: &'a Hooks,
+    caller: &'a Caller,
+    now: OffsetDateTime,
+}
+
+impl Trying<'_> {
+    async fn send(&self, send: &MadeUpSend) -> Result<Tried, TryError> {
+        let ask = BeforeSend {
+            caller: self.caller,
+            to: &send.to,
+            body: &send.body,
+            reply_to: send.reply_to,
+            previous: send.previous.as_ref(),
+            door: send.door,
+            attempt: send.attempt,
+            now: self.now,
+            limits: &BodyLimits::from(&self.caller.org.settings),
+        };
+        let judgement = self.hooks.rehearse(&ask, send.messages_24h).await;
+        let word = judgement.word().ok_or(TryError::NotAsked)?.clone();
+        let steps = &judgement.steps;
+        Ok(Tried {
+            verdict: word.verdict,
+            fault: word.fault,
+            micros: steps.iter().map(|step| step.micros).sum(),
+            memory_bytes: steps.iter().map(|step| step.memory_bytes).max().unwrap_or(0),
+            judgement: Some(judgement),
+            sent: Vec::new(),
+            log: LogPage::default(),
+            imports: Vec::new(),
+        })
+    }
+
+    async fn tell(
+        &self,
+        plugin: PluginId,
+        (attempt, what): (u32, &What),
+        stand_in: Arc<StandIn>,
+    ) -> Tried {
+        let told = OnEvent {
+            org: &self.caller.org,
+            plugin,
+            id: EventId::new(),
+            at: self.now,
+            attempt,
+            what,
+            subject: self.caller.user.id,
+            asker: None,
+            correspondence: stand_in,
+        };
+        let called = self.hooks.tell(&told).await;
+        let fault = called.outcome.as_ref().err().map(Fault::as_str);
+        Tried {
+            verdict: fault.map_or("told", |_| "fault").to_owned(),
+            fault: fault.map(str::to_owned),
+            micros: u64::try_from(called.took.as_micros()).unwrap_or(u64::MAX),
+            memory_bytes: called.memory_bytes,
+            judgement: None,
+            sent: Vec::new(),
+            log: LogPage::default(),
+            imports: Vec::new(),
+        }
+    }
+}
+
+impl What {
+    fn kind(&self) -> EventKind {
+        match self {
+            Self::Sent(_) => EventKind::Sent,
+            Self::Edited(_) => EventKind::Edited,
+            Self::Deleted { .. } => EventKind::Deleted,
+            Self::Read { .. } => EventKind::Read,
+            Self::Held { .. } => EventKind::Held,
+            Self::Released(_) => EventKind::Released,
+            Self::Rejected { .. } => EventKind::Rejected,
+            Self::UserOnline(_) => EventKind::UserOnline,
+        }
+    }
+}

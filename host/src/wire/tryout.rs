@@ -1,0 +1,291 @@
+//! Something made up that a plugin is asked about: a test that an admin sends, or a fixture file
+//! of `duologue plugin test`.
+
+mod answer;
+mod event;
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use time::OffsetDateTime;
+
+pub use answer::TriedView;
+use event::MadeUpEvent;
+
+use super::request::RawAttachment;
+use crate::{
+    Error, Result,
+    domain::{
+        Body, BodyLimits, Caller, ContentType, Email, InvalidField, Kind, MessageId, Metadata,
+        User, UserId,
+    },
+    service::{Act, Door, Hook, LaidOut, MadeUpSend, PluginConfig, Scenario, Tried},
+};
+
+/// Whom a made-up message is to, where it does not say.
+const PEER: &str = "peer@example.com";
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TryRequest {
+    /// SHA-256 in hex; the newest upload where it is left out. Not in a fixture file.
+    pub version: Option<String>,
+    /// In place of the plugin's own.
+    pub config: Option<PluginConfig>,
+    /// Left out: all that a new message meets.
+    hook: Option<String>,
+    #[serde(default)]
+    context: Context,
+    #[serde(alias = "body")]
+    draft: Option<MadeUpDraft>,
+    /// What the message was, where this is an edit.
+    previous: Option<MadeUpDraft>,
+    event: Option<MadeUpEvent>,
+    #[serde(default)]
+    laid_out: LaidOut,
+    /// What the plugin is to make of it.
+    expect: Option<Expectation>,
+}
+
+/// Whose doing it is, and when; what is left out is as for the admin who asks.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Context {
+    caller: MadeUpCaller,
+    door: DoorName,
+    attempt: Option<u32>,
+    now_ms: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct MadeUpCaller {
+    email: Option<String>,
+    kind: Option<Kind>,
+    admin: Option<bool>,
+    roles: Option<Vec<String>>,
+    first_seen_ms: Option<u64>,
+    messages_24h: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum DoorName {
+    #[default]
+    Rest,
+    Socket,
+    Plugin,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct MadeUpDraft {
+    to: Option<String>,
+    #[serde(default)]
+    content: String,
+    content_type: Option<String>,
+    #[serde(default)]
+    attachments: Vec<RawAttachment>,
+    #[serde(default)]
+    metadata: Metadata,
+    reply_to: Option<MessageId>,
+}
+
+/// Whatever is named must be so.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Expectation {
+    verdict: Option<String>,
+    fault: Option<String>,
+    /// Of a rejection.
+    code: Option<String>,
+    user_message: Option<String>,
+    /// Of a hold.
+    reason: Option<String>,
+    /// As the plugin left it.
+    content: Option<String>,
+    metadata: Option<Metadata>,
+    preview: Option<String>,
+    /// The names of all of them, in their order.
+    labels: Option<Vec<String>>,
+    /// The contents of all messages that it wanted to send.
+    sent: Option<Vec<String>>,
+}
+
+impl TryRequest {
+    /// What is to be asked, and what is to come of it. `admin`: who asks.
+    pub fn into_scenario(self, admin: &Caller) -> Result<(Scenario, Option<Expectation>)> {
+        let hook = self.hook.as_deref().map(parse_hook).transpose()?;
+        let Context { caller: made_up, door, attempt, now_ms } = self.context;
+        let messages_24h = made_up.messages_24h;
+        let caller = made_up.over(admin)?;
+        let attempt = attempt.unwrap_or(1);
+        let act = if let Some(event) = self.event {
+            if !matches!(hook, None | Some(Hook::OnEvent)) || self.draft.is_some() {
+                return Err(Error::invalid("event", "is for the hook on-event, and alone"));
+            }
+            Act::Happens { attempt, what: Box::new(event.parse(&caller)?) }
+        } else {
+            let draft = self.draft.ok_or_else(|| {
+                Error::invalid("draft", "is missing: the message to ask about, or an `event`")
+            })?;
+            if hook == Some(Hook::OnEvent) {
+                return Err(Error::invalid("event", "is missing: what the plugin is told"));
+            }
+            let limits = BodyLimits::from(&caller.org.settings);
+            let to = parse_email("to", draft.to.as_deref().unwrap_or(PEER))?;
+            let reply_to = draft.reply_to;
+            let previous = self.previous.map(|previous| previous.parse(&limits)).transpose()?;
+            Act::Send(Box::new(MadeUpSend {
+                hook,
+                to: user(to),
+                body: draft.parse(&limits)?,
+                reply_to,
+                previous,
+                door: door.into(),
+                attempt,
+                messages_24h,
+            }))
+        };
+        let now = now_ms.map_or_else(|| Ok(OffsetDateTime::now_utc()), |ms| time("nowMs", ms))?;
+        Ok((Scenario { caller, now, act, laid_out: self.laid_out }, self.expect))
+    }
+}
+
+fn parse_hook(name: &str) -> Result<Hook, InvalidField> {
+    let hook = Hook::parse(name).filter(|hook| *hook != Hook::OnNotify);
+    hook.ok_or_else(|| {
+        InvalidField::new("hook", "must be before-send, validate-content or on-event")
+    })
+}
+
+fn parse_email(field: &str, text: &str) -> Result<Email, InvalidField> {
+    Email::parse(text).map_err(|invalid| InvalidField::new(field, invalid.to_string()))
+}
+
+fn time(field: &str, unix_ms: u64) -> Result<OffsetDateTime, InvalidField> {
+    let nanos = i128::from(unix_ms) * 1_000_000;
+    OffsetDateTime::from_unix_timestamp_nanos(nanos)
+        .map_err(|_| InvalidField::new(field, "must be milliseconds since 1970, before 10000"))
+}
+
+fn user(email: Email) -> User {
+    let (name, picture, first_seen_at) = (None, None, None);
+    User { id: UserId::new(), email, name, picture, first_seen_at, last_seen_at: None }
+}
+
+impl MadeUpCaller {
+    fn over(self, admin: &Caller) -> Result<Caller> {
+        let mut caller = admin.clone();
+        if let Some(email) = &self.email {
+            caller.user = Arc::new(user(parse_email("context.caller.email", email)?));
+        }
+        if let Some(ms) = self.first_seen_ms {
+            let first_seen_at = Some(time("context.caller.firstSeenMs", ms)?);
+            caller.user = Arc::new(User { first_seen_at, ..(*caller.user).clone() });
+        }
+        caller.kind = self.kind.unwrap_or(caller.kind);
+        caller.admin = self.admin.unwrap_or(caller.admin);
+        caller.roles = self.roles.map_or(caller.roles, Into::into);
+        Ok(caller)
+    }
+}
+
+impl MadeUpDraft {
+    fn parse(self, limits: &BodyLimits) -> Result<Body, InvalidField> {
+        let content_type = self.content_type.as_deref().map(ContentType::parse).transpose()?;
+        let body = Body {
+            content: self.content,
+            content_type: content_type.unwrap_or(ContentType::Text),
+            attachments: self.attachments.into_iter().map(Into::into).collect(),
+            metadata: self.metadata,
+            preview: None,
+        };
+        body.check(limits)?;
+        Ok(body)
+    }
+}
+
+impl From<DoorName> for Door {
+    fn from(door: DoorName) -> Self {
+        match door {
+            DoorName::Rest => Self::Rest,
+            DoorName::Socket => Self::Socket,
+            DoorName::Plugin => Self::Plugin,
+        }
+    }
+}
+
+impl Expectation {
+    /// What is not as it was to be, each as a sentence.
+    pub fn misses(&self, tried: &Tried) -> Vec<String> {
+        let found = TriedView::from(tried);
+        let mut misses = Misses(Vec::new());
+        misses.compare("verdict", self.verdict.as_ref(), Some(&found.verdict));
+        misses.compare("fault", self.fault.as_ref(), found.fault.as_ref());
+        misses.compare("code", self.code.as_ref(), found.code.as_ref());
+        misses.compare("userMessage", self.user_message.as_ref(), found.user_message.as_ref());
+        misses.compare("reason", self.reason.as_ref(), found.reason.as_ref());
+        let body = tried.judgement.as_ref().map(|judgement| &judgement.body);
+        misses.compare("content", self.content.as_ref(), body.map(|body| &body.content));
+        misses.compare("metadata", self.metadata.as_ref(), body.map(|body| &body.metadata));
+        misses.compare(
+            "preview",
+            self.preview.as_ref(),
+            body.and_then(|body| body.preview.as_ref()),
+        );
+        let labels = found.labels.iter().map(|label| label.name.clone()).collect();
+        misses.compare("labels", self.labels.as_ref(), Some(&labels));
+        let sent = tried.sent.iter().map(|draft| draft.body.content.clone()).collect();
+        misses.compare("sent", self.sent.as_ref(), Some(&sent));
+        misses.0
+    }
+}
+
+struct Misses(Vec<String>);
+
+impl Misses {
+    fn compare<T: PartialEq + std::fmt::Debug>(
+        &mut self,
+        what: &str,
+        wanted: Option<&T>,
+        found: Option<&T>,
+    ) {
+        let Some(wanted) = wanted else { return };
+        if found != Some(wanted) {
+            let found = found.map_or_else(|| "nothing".to_owned(), |found| format!("{found:?}"));
+            self.0.push(format!("{what} is {found}, and was to be {wanted:?}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+
+    fn parse(value: Json) -> Result<TryRequest, serde_json::Error> {
+        serde_json::from_value(value)
+    }
+
+    #[test]
+    fn the_templates_fixtures_can_be_read() {
+        for text in [
+            include_str!("../../../plugins/templates/fixtures/passes.json"),
+            include_str!("../../../plugins/templates/fixtures/refuses.json"),
+        ] {
+            let request: TryRequest = serde_json::from_str(text).unwrap();
+
+            assert_eq!(request.hook.as_deref(), Some("before-send"));
+            assert!(request.expect.is_some());
+        }
+    }
+
+    #[test]
+    fn a_word_that_means_nothing_is_named() {
+        let misspelt = parse(json!({ "draft": { "contents": "hello" } }));
+
+        assert!(misspelt.unwrap_err().to_string().contains("contents"));
+    }
+}

@@ -1,0 +1,143 @@
+use std::fmt::Write;
+
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use crate::{
+    domain::{BotDraft, Label, OnExpiry, Outcome, Step},
+    service::{ImportCount, LogPage, Tried},
+    wire::{BodyView, Expectation},
+};
+
+/// What a plugin made of something made up.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TriedView {
+    pub(super) verdict: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fault: Option<String>,
+    /// Of a rejection, as its sender would read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) user_message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u32>,
+    /// Of a hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_expiry: Option<OnExpiry>,
+    pub(super) labels: Vec<Label>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<String>,
+    /// The fields that the plugin changed.
+    changed: Vec<String>,
+    /// The draft as the plugin left it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    draft: Option<BodyView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preview: Option<String>,
+    /// Each call of the plugin.
+    steps: Vec<Step>,
+    micros: u64,
+    memory_bytes: u64,
+    /// What it wanted to send as the org's bot.
+    sent: Vec<SentView>,
+    log: LogPage,
+    /// How what it asked of the server was answered.
+    imports: Vec<ImportCount>,
+    /// What is not as it was expected, where something was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    misses: Option<Vec<String>>,
+}
+
+#[derive(Debug, Serialize)]
+struct SentView {
+    to: String,
+    #[serde(flatten)]
+    body: BodyView,
+}
+
+impl From<&Tried> for TriedView {
+    fn from(tried: &Tried) -> Self {
+        let judgement = tried.judgement.as_ref();
+        let outcome = judgement.map(|judgement| &judgement.outcome);
+        let rejection = match outcome {
+            Some(Outcome::Reject(rejection)) => Some(rejection),
+            _ => None,
+        };
+        let hold = match outcome {
+            Some(Outcome::Hold(hold)) => Some(hold),
+            _ => None,
+        };
+        let steps = judgement.map(|judgement| judgement.steps.clone()).unwrap_or_default();
+        let mut changed: Vec<String> =
+            steps.iter().flat_map(|step| step.changed.iter().cloned()).collect();
+        changed.sort_unstable();
+        changed.dedup();
+        let word = judgement.and_then(|judgement| judgement.word());
+        Self {
+            verdict: tried.verdict.clone(),
+            fault: tried.fault.clone(),
+            code: rejection.map(|rejection| rejection.reason.clone()),
+            user_message: rejection.and_then(|rejection| rejection.user_message.clone()),
+            details: rejection.and_then(|rejection| rejection.details.clone()),
+            retry_after_ms: rejection.and_then(|rejection| rejection.retry_after_ms),
+            reason: hold.map(|hold| hold.reason.clone()),
+            ttl_seconds: hold.and_then(|hold| hold.ttl).map(|ttl| ttl.as_secs()),
+            on_expiry: hold.map(|hold| hold.on_expiry),
+            labels: judgement.map(|judgement| judgement.labels.clone()).unwrap_or_default(),
+            explanation: word.and_then(|word| word.explanation.clone()),
+            changed,
+            draft: judgement.map(|judgement| BodyView::from(&judgement.body)),
+            preview: judgement.and_then(|judgement| judgement.body.preview.clone()),
+            steps,
+            micros: tried.micros,
+            memory_bytes: tried.memory_bytes,
+            sent: tried.sent.iter().map(SentView::from).collect(),
+            log: tried.log.clone(),
+            imports: tried.imports.clone(),
+            misses: None,
+        }
+    }
+}
+
+impl TriedView {
+    pub fn new(tried: &Tried, expected: Option<&Expectation>) -> Self {
+        let misses = expected.map(|expected| expected.misses(tried));
+        Self { misses, ..Self::from(tried) }
+    }
+
+    /// For people: `: pass, 31 µs, 1114112 bytes`, and a line for each thing more.
+    pub fn summary(&self) -> String {
+        let mut shown = format!(": {}", self.verdict);
+        for word in [&self.fault, &self.code, &self.reason].into_iter().flatten() {
+            let _ = write!(shown, " ({word})");
+        }
+        let _ = write!(shown, ", {} µs, {} bytes", self.micros, self.memory_bytes);
+        if !self.changed.is_empty() {
+            let _ = write!(shown, "\n     changed: {}", self.changed.join(", "));
+        }
+        for label in &self.labels {
+            let _ = write!(shown, "\n     label: {}", label.name);
+        }
+        for line in &self.log.lines {
+            let _ = write!(shown, "\n     log: {} {:?}", line.level, line.text);
+        }
+        for ImportCount { import, answered, count } in &self.imports {
+            let _ = write!(shown, "\n     {import}: {count} answered {}", answered.as_str());
+        }
+        shown
+    }
+}
+
+impl From<&BotDraft> for SentView {
+    fn from(draft: &BotDraft) -> Self {
+        Self { to: draft.to.as_str().to_owned(), body: BodyView::from(&draft.body) }
+    }
+}

@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+
+import { assertProblem } from './harness/assertions.mjs';
+import { runBinary, startServer } from './harness/server.mjs';
+import { bodyOf, moderated, versionOf, WORD_FILTER } from './harness/word_filter.mjs';
+
+const server = await startServer();
+const folder = mkdtempSync(join(tmpdir(), 'duologue-plugin-'));
+after(() => {
+  rmSync(folder, { recursive: true });
+  return server.stop();
+});
+
+const FILTER = join(folder, 'word-filter.wasm');
+writeFileSync(FILTER, WORD_FILTER);
+
+const MASK = { words: 'darn', mode: 'mask' };
+const REJECT = { words: 'darn', mode: 'reject', message: 'Please mind your words.' };
+
+/** What no two runs have in common. */
+function lasting(report) {
+  const { dryRun, ...rest } = report;
+  return { ...rest, dryRun: dryRun.map(({ hook, verdict }) => ({ hook, verdict })) };
+}
+
+describe('`duologue plugin check`', () => {
+  test('says what the upload of the same plugin says', async () => {
+    const { admin } = await moderated(server);
+    const uploaded = await bodyOf(upload(admin, WORD_FILTER));
+
+    const checked = await runBinary(['plugin', 'check', FILTER, '--json']);
+    const shown = await runBinary(['plugin', 'check', FILTER]);
+
+    assert.equal(checked.code, 0, checked.stderr);
+    assert.deepEqual(lasting(checked.json), lasting(uploaded.versions[0].report));
+    assert.match(shown.stdout, /hooks: +before-send/);
+    assert.match(shown.stdout, /dry run: +before-send: pass/);
+  });
+
+  test('refuses what the upload refuses, in the same words', async () => {
+    const { admin } = await moderated(server);
+    for (const bytes of [Buffer.from('0061736d01000000', 'hex'), Buffer.from('hello'), Buffer.alloc(0)]) {
+      const broken = join(folder, 'broken.wasm');
+      writeFileSync(broken, bytes);
+      const answer = await upload(admin, bytes);
+      assertProblem(answer, 422, 'invalid');
+
+      const checked = await runBinary(['plugin', 'check', broken, '--json']);
+
+      assert.equal(checked.code, 1);
+      const { requestId: ours, ...found } = checked.json;
+      const { requestId: theirs, ...wanted } = answer.body;
+      assert.deepEqual(found, wanted);
+      assert.ok(ours && theirs);
+      assert.ok(checked.stderr.includes(wanted.detail), checked.stderr);
+    }
+  });
+});
+
+describe('`duologue plugin test`', () => {
+  const run = (fixtures, ...options) => {
+    const beside = mkdtempSync(join(folder, 'fixtures-'));
+    mkdirSync(beside, { recursive: true });
+    for (const [name, fixture] of Object.entries(fixtures)) {
+      writeFileSync(join(beside, `${name}.json`), JSON.stringify(fixture));
+    }
+    return runBinary(['plugin', 'test', FILTER, '--fixtures', beside, ...options]);
+  };
+  const draft = { to: 'bob@example.com', content: 'well, darn it' };
+  const reject = { hook: 'before-send', config: REJECT, draft, expect: { verdict: 'reject', userMessage: REJECT.message } };
+
+  test('runs every fixture and shows what the plugin made of it', async () => {
+    const mask = { config: MASK, draft, expect: { verdict: 'modify', content: 'well, **** it' } };
+    const pass = { config: MASK, draft: { content: 'fine' }, expect: { verdict: 'pass', content: 'fine' } };
+    const edit = { ...reject, previous: { content: 'before' }, context: { door: 'socket', attempt: 2 } };
+
+    const shown = await run({ edit, mask, pass, reject });
+    const { json } = await run({ edit, mask, pass, reject }, '--json');
+
+    assert.equal(shown.code, 0, shown.stderr + shown.stdout);
+    assert.deepEqual(
+      json.map(({ fixture, met, answer }) => [fixture, met, answer.verdict, answer.changed]),
+      [
+        ['edit', true, 'reject', []],
+        ['mask', true, 'modify', ['content']],
+        ['pass', true, 'pass', []],
+        ['reject', true, 'reject', []],
+      ],
+    );
+    for (const { answer } of json) assert.ok(answer.micros > 0 && answer.memoryBytes > 0);
+    assert.match(shown.stdout, /^ok {3}mask: modify, \d+ µs, \d+ bytes\n {5}changed: content$/m);
+  });
+
+  test('fails on one that is not met, and says what was found instead', async () => {
+    const missed = await run({ wrong: { ...reject, expect: { verdict: 'pass', code: 'other' } } });
+
+    assert.equal(missed.code, 1);
+    assert.match(missed.stdout, /MISS wrong: reject/);
+    assert.match(missed.stdout, /verdict is "reject", and was to be "pass"/);
+    assert.match(missed.stderr, /1 of 1 fixtures are not met/);
+  });
+
+  test('names what is wrong with a fixture', async () => {
+    for (const [fixture, wanted] of [
+      [{ ...reject, hook: 'before-sent' }, /hook must be before-send, validate-content or on-event/],
+      [{ ...reject, hook: 'validate-content' }, /does not take part in validate-content/],
+      [{ ...reject, drafts: 1 }, /unknown field `drafts`/],
+      [{ config: MASK }, /draft is missing/],
+      [{ ...reject, draft: { content: '' } }, /content may be empty only with an attachment/],
+    ]) {
+      const ran = await run({ fixture });
+      assert.equal(ran.code, 1);
+      assert.match(ran.stdout, wanted);
+    }
+    const none = await run({});
+    assert.equal(none.code, 1);
+    assert.match(none.stderr, /holds no fixture/);
+  });
+});
+
+describe('POST /admin/plugins/:name/test', () => {
+  const test_ = (user, request, name = 'guard') => user.post(`/admin/plugins/${name}/test`, request);
+  const draft = { content: 'well, darn it' };
+
+  test('asks one version about a made-up message, and keeps nothing of it', async () => {
+    const { admin, alice, bob, filter } = await moderated(server, REJECT);
+    await filter.upload(versionOf(WORD_FILTER, 'second'));
+    await alice.send(bob, 'fine');
+
+    const rejected = await bodyOf(test_(admin, { draft }));
+    const masked = await bodyOf(test_(admin, { draft, config: MASK }));
+
+    assert.deepEqual([rejected.verdict, rejected.userMessage], ['reject', REJECT.message]);
+    assert.deepEqual([masked.verdict, masked.changed, masked.draft.content], ['modify', ['content'], 'well, **** it']);
+    assert.ok(masked.micros > 0 && masked.memoryBytes > 0);
+    assert.deepEqual(masked.imports, []);
+    const plugin = await bodyOf(admin.get(filter.path));
+    assert.notEqual(rejected.steps[0].version, plugin.activeVersion);
+    assert.equal(plugin.live[0].calls, 1);
+    assert.deepEqual(await bodyOf(admin.get('/admin/refusals')), []);
+    assert.equal((await alice.history(bob)).length, 1);
+  });
+
+  test('says what was not as it was expected', async () => {
+    const { admin } = await moderated(server, REJECT);
+
+    const answer = await bodyOf(test_(admin, { draft, expect: { verdict: 'pass' } }));
+
+    assert.equal(answer.misses.length, 1);
+  });
+
+  test('is for admins, and for versions that are there', async () => {
+    const { admin, alice } = await moderated(server, REJECT);
+
+    assertProblem(await test_(alice, { draft }), 403, 'forbidden');
+    assertProblem(await test_(admin, { draft }, 'another'), 404, 'not_found');
+    assertProblem(await test_(admin, { draft, version: 'ab12' }), 422, 'invalid');
+    assertProblem(await test_(admin, {}), 422, 'invalid');
+    assertProblem(await test_(admin, { draft, hook: 'on-event' }), 422, 'invalid');
+  });
+});
+
+function upload(admin, body) {
+  return admin.request('PUT', '/admin/plugins/guard', { body, headers: { 'content-type': 'application/wasm' } });
+}
