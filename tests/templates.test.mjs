@@ -31,7 +31,7 @@ for (const language of ['rust', 'javascript', 'python']) {
     const name = `shy-${language}`;
     const plugin = join(folder, name);
 
-    test('builds, and decides as soon as it is pushed', PATIENCE, async () => {
+    test('builds, passes check and test, and decides as soon as it is pushed', PATIENCE, async () => {
       const org = await server.org();
       const [alice, bob] = await org.people('alice', 'bob');
       const admin = await org.admin();
@@ -40,11 +40,14 @@ for (const language of ['rust', 'javascript', 'python']) {
       await duologue(['new', name, '--language', language, '--path', plugin]);
       await duologue(['build', plugin]);
       assert.ok(existsSync(join(plugin, `${name}.wasm`)));
+      assert.match((await duologue(['check', plugin])).stdout, /before-send/);
+      const tested = await duologue(['test', plugin]);
+      for (const fixture of ['passes', 'refuses']) assert.match(tested.stdout, new RegExp(fixture));
 
       const early = await runBinary(['plugin', 'push', plugin, '--activate'], env, PATIENCE);
       assert.notEqual(early.code, 0);
       assert.match(early.stderr, /set `word` to what is refused/);
-      const pushed = await duologue(['push', plugin, '--config', '{"word": "darn"}', '--activate'], env);
+      const pushed = await duologue(['push', plugin, '--configure', '{"word": "darn"}', '--activate'], env);
       assert.match(pushed.stdout, /imports: .*config/);
       assert.match(pushed.stdout, /hooks: before-send/);
 

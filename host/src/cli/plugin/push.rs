@@ -30,7 +30,7 @@ pub(in crate::cli) struct PushArgs {
     token: String,
     /// Replace its configuration: a JSON object of texts
     #[arg(long, value_name = "JSON", value_parser = parse_object)]
-    config: Option<Json>,
+    configure: Option<Json>,
     /// Grant what it imports: a JSON object such as `{"kv": {}}`
     #[arg(long, value_name = "JSON", value_parser = parse_object)]
     grants: Option<Json>,
@@ -65,7 +65,7 @@ pub(super) async fn run(args: PushArgs) -> Result<(), CliError> {
     if let Some(grants) = args.grants {
         answer = door.ask(Method::PUT, "/grants", Body::Json(grants)).await?;
     }
-    if let Some(config) = args.config {
+    if let Some(config) = args.configure {
         answer = door.ask(Method::PUT, "/config", Body::Json(config)).await?;
     }
     if args.activate {
