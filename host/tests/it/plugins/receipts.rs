@@ -266,6 +266,65 @@ async fn a_refused_draft_is_readable_like_what_is_held_if_a_plugin_decided() {
 }
 
 #[tokio::test]
+async fn a_refused_edit_is_as_readable_as_its_message() {
+    let scene = Scene::new(&guests::asking(&["kv"], &["k"], ""), "kv").await;
+    let id = scene.send("one").await;
+    scene.settled(1).await;
+    let plugins = &scene.services.plugins;
+    let refusing = guests::asking(&["kv"], &["k"], "(call $reject)");
+    Box::pin(plugins.upload(&scene.alice, "guest", &refusing)).await.unwrap();
+    let terms = PluginTerms::default();
+    Box::pin(plugins.activate(&scene.alice, "guest", None, terms)).await.unwrap();
+    let edit = EditCommand { content: Some("two".to_owned()), ..EditCommand::default() };
+    let edited = scene.services.messages.edit(&scene.alice, Via::Rest, id, edit);
+    let Err(Error::Rejected(rejection)) = Box::pin(edited).await else { panic!("not refused") };
+    scene.settled(2).await;
+
+    for (reads, readable) in [(AdminReads::HeldAndFlagged, false), (AdminReads::All, true)] {
+        let admin = scene.admin(reads);
+        let review = &scene.services.review;
+        let receipts = review.refusal_receipts(&admin, rejection.id).await.unwrap();
+        assert_eq!(content(&receipts[0]).is_some(), readable, "{reads:?}");
+    }
+    // It is one of its message's too, and goes with it.
+    assert_eq!(scene.of(AdminReads::All, id).await.len(), 2);
+    scene.delete(id).await;
+    let review = &scene.services.review;
+    let gone = review.refusal_receipts(&scene.admin(AdminReads::All), rejection.id).await.unwrap();
+    assert!(content(&gone[0]).is_none());
+}
+
+#[tokio::test]
+async fn a_draft_that_was_judged_twice_has_both_receipts() {
+    let read_and_set = "
+        (call $get (i32.const 2048) (i32.const 1) (i32.const 768))
+        (call $set (i32.const 2048) (i32.const 1) (i32.const 2049) (i32.const 4)
+          (i32.const 0) (i32.const 0) (i32.const 0) (i64.const 0) (i32.const 768))";
+    let scene = Scene::new(&guests::asking(&["kv"], &["kseen"], read_and_set), "kv").await;
+    scene.send("one").await;
+    scene.settled(1).await;
+    let disturb = "
+        create function disturb() returns trigger language plpgsql as $$
+        begin
+            update plugin_kv set revision = revision + 1;
+            return new;
+        end $$;
+        create trigger disturb before update on plugin_kv_usage
+            for each row execute function disturb()
+        ";
+    sqlx::raw_sql(disturb).execute(&scene.database.raw).await.unwrap();
+
+    let id = scene.refused("two").await;
+    scene.settled(3).await;
+
+    let admin = scene.admin(AdminReads::All);
+    let receipts = scene.services.review.refusal_receipts(&admin, id).await.unwrap();
+    let attempts: Vec<_> = receipts.iter().map(|entry| entry.row.attempt).collect();
+    assert_eq!(attempts, [2, 1]);
+    assert!(receipts.iter().all(|entry| content(entry).as_deref() == Some("two")));
+}
+
+#[tokio::test]
 async fn another_org_finds_nothing() {
     let scene = Scene::historian().await;
     let id = scene.send("one").await;

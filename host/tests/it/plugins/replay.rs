@@ -156,7 +156,8 @@ async fn an_answer_that_repeats_a_secret_is_not_recorded() {
 /// What a guest makes of a message that spends the secret `hush`.
 async fn spending(org: &Org<2>, peer: &Peer, wasm: &[u8]) -> Judgement {
     let at = peer.grant().to_string();
-    org.add("guest", wasm, json!({ "http": { "hosts": [at] }, "secrets": {} })).await;
+    // Boxed: large as a future.
+    Box::pin(org.add("guest", wasm, json!({ "http": { "hosts": [at] }, "secrets": {} }))).await;
     let new = NewSecret { value: "hush".to_owned().into(), hosts: vec![at] };
     server(&org.database).secrets.set(org.admin(), "guest", "key", &new).await.unwrap();
     org.say("hello").await
