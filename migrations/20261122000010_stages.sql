@@ -65,3 +65,39 @@ create table plugin_run_imports (
     primary key (org_id, run_id, import, answered),
     foreign key (org_id, run_id) references plugin_runs on delete cascade
 );
+
+-- Where plugins keep keys: each plugin's own store, and one that lies over it for a canary. What
+-- is not in the upper one is read from the lower.
+create table plugin_stores (
+    org_id    uuid not null,
+    -- A plugin's own has the plugin's id.
+    id        uuid not null,
+    plugin_id uuid not null,
+    primary key (org_id, id),
+    foreign key (org_id, plugin_id) references plugins on delete cascade
+);
+
+insert into plugin_stores (org_id, id, plugin_id)
+select org_id, id, id
+from plugins;
+
+alter table plugin_kv
+    drop constraint plugin_kv_org_id_plugin_id_fkey,
+    add constraint plugin_kv_store_fkey
+        foreign key (org_id, plugin_id) references plugin_stores on delete cascade;
+
+alter table plugin_kv_usage
+    drop constraint plugin_kv_usage_org_id_plugin_id_fkey,
+    add constraint plugin_kv_usage_store_fkey
+        foreign key (org_id, plugin_id) references plugin_stores on delete cascade;
+
+-- A version that decides in a share of the threads; all null: none does.
+alter table plugins
+    add column canary_version bytea,
+    add column canary_percent smallint check (canary_percent between 1 and 100),
+    -- Where it keeps its keys.
+    add column canary_store   uuid,
+    add column canary_since   timestamptz,
+    add constraint plugins_canary_version_fkey
+        foreign key (org_id, id, canary_version)
+        references plugin_versions (org_id, plugin_id, sha256);

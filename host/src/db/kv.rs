@@ -1,6 +1,14 @@
+mod overlay;
+mod sweeping;
+
+pub use overlay::{drop_overlay, insert_overlay, merge_overlay};
+pub use sweeping::{list_expired, sweep};
+
+use sweeping::sweep_locked;
+
 use super::{DbError, OrgConn};
 use crate::domain::{
-    KvEntry, KvError, KvKey, KvLimits, KvLook, KvUsage, KvWrite, PluginId, StagedWrites,
+    Increment, KvEntry, KvError, KvKey, KvLimits, KvLook, KvUsage, KvWrite, PluginId, StagedWrites,
 };
 
 /// What became of a call's staged writes.
@@ -21,6 +29,8 @@ struct Ledger {
     usage: KvUsage,
     /// The highest revision of any removed entry.
     revision: i64,
+    /// The store that this one lies over.
+    base: Option<PluginId>,
 }
 
 /// A stored row, expired or not.
@@ -39,12 +49,21 @@ pub async fn look(
     let row = sqlx::query!(
         r#"
         select
-            entry.value as "value?", entry.revision as "revision?", entry.bytes as "stored?",
+            entry.value as "value?", entry.revision as "revision?",
+            case when entry.plugin_id = $2 then entry.bytes end as "stored?",
             coalesce(entry.expires_at > statement_timestamp(), true) as "is_live!",
             usage.keys as "keys?", usage.bytes as "bytes?"
         from (values ($3::text)) as asked (key)
-        left join plugin_kv as entry
-            on entry.org_id = $1 and entry.plugin_id = $2 and entry.key = asked.key collate "C"
+        left join lateral (
+            select plugin_id, value, revision, bytes, expires_at
+            from plugin_kv
+            where org_id = $1 and key = asked.key collate "C" and plugin_id in (
+                $2,
+                (select plugin_id from plugin_stores where org_id = $1 and id = $2)
+            )
+            order by plugin_id <> $2
+            limit 1
+        ) as entry on true
         left join plugin_kv_usage as usage
             on usage.org_id = $1 and usage.plugin_id = $2
         "#,
@@ -74,7 +93,9 @@ pub async fn write(
     write: &KvWrite,
     limits: &KvLimits,
 ) -> Result<Result<u64, KvError>, DbError> {
-    let mut ledger = lock(tx, plugin_id).await?;
+    let Some(mut ledger) = lock(tx, plugin_id).await? else {
+        return Ok(Err(KvError::Unavailable));
+    };
     let before = ledger;
     let written = write_locked(tx, plugin_id, (key, write), limits, &mut ledger).await?;
     if ledger != before {
@@ -91,7 +112,8 @@ pub async fn commit(tx: &mut OrgConn<'_>, staged: &StagedWrites) -> Result<Commi
     if staged.is_empty() {
         return Ok(Committed::Done);
     }
-    let mut ledger = lock(tx, plugin_id).await?;
+    // A canary's store that is gone: whoever decides now is to be asked.
+    let Some(mut ledger) = lock(tx, plugin_id).await? else { return Ok(Committed::Conflict) };
     // What shrinks comes first: the call had its writes counted together.
     let (deletions, others): (Vec<_>, Vec<_>) =
         staged.writes().partition(|(_, write)| write.value.is_none());
@@ -160,44 +182,25 @@ pub async fn begin_counter(
     tx: &mut OrgConn<'_>,
     plugin_id: PluginId,
     key: &KvKey,
-    write: &KvWrite,
+    step: Increment,
     limits: &KvLimits,
-) -> Result<Result<u64, KvError>, DbError> {
-    let mut ledger = lock(tx, plugin_id).await?;
+) -> Result<Result<(i64, u64), KvError>, DbError> {
+    let Some(mut ledger) = lock(tx, plugin_id).await? else {
+        return Ok(Err(KvError::Unavailable));
+    };
+    overlay::raise(tx, plugin_id, key, &mut ledger).await?;
     let stored = lock_entry(tx, plugin_id, key).await?;
     if stored.is_some_and(|stored| stored.is_live) {
-        return Ok(Err(KvError::Conflict));
+        store(tx, plugin_id, ledger).await?;
+        // It may lie in the store below; else another call has just begun it.
+        let counted = increment(tx, plugin_id, key, step.delta).await?;
+        return Ok(counted.ok_or(KvError::NotANumber));
     }
-    let written = write_locked(tx, plugin_id, (key, write), limits, &mut ledger).await?;
+    let value = Some(step.delta.to_string().into_bytes());
+    let write = KvWrite { value, ttl_seconds: step.ttl_seconds, expect: None };
+    let written = write_locked(tx, plugin_id, (key, &write), limits, &mut ledger).await?;
     store(tx, plugin_id, ledger).await?;
-    Ok(written)
-}
-
-/// The plugins with entries that have expired.
-pub async fn list_expired(conn: &mut OrgConn<'_>) -> Result<Vec<PluginId>, DbError> {
-    sqlx::query_scalar!(
-        r#"
-        select id as "id: PluginId"
-        from plugins
-        where org_id = $1 and exists (
-            select from plugin_kv
-            where plugin_kv.org_id = $1 and plugin_id = id
-                and expires_at <= statement_timestamp()
-        )
-        "#,
-        conn.org_id as _,
-    )
-    .fetch_all(&mut *conn.conn)
-    .await
-}
-
-/// Removes expired entries, so many at most; answers how many they were.
-pub async fn sweep(tx: &mut OrgConn<'_>, plugin_id: PluginId, limit: i64) -> Result<u64, DbError> {
-    let mut ledger = lock(tx, plugin_id).await?;
-    let before = ledger.usage.keys;
-    sweep_locked(tx, plugin_id, limit, &mut ledger).await?;
-    store(tx, plugin_id, ledger).await?;
-    Ok(before - ledger.usage.keys)
+    Ok(written.map(|revision| (step.delta, revision)))
 }
 
 async fn write_locked(
@@ -208,7 +211,10 @@ async fn write_locked(
     ledger: &mut Ledger,
 ) -> Result<Result<u64, KvError>, DbError> {
     let bytes = write.value.as_ref().map_or(0, |value| KvLimits::entry_bytes(key, value));
-    if bytes > 0 && !limits.admit(ledger.usage.with(bytes, 0)) {
+    overlay::raise(tx, plugin_id, key, ledger).await?;
+    // In a store that lies over another, what has expired still hides what is below.
+    let may_sweep = ledger.base.is_none();
+    if may_sweep && bytes > 0 && !limits.admit(ledger.usage.with(bytes, 0)) {
         sweep_locked(tx, plugin_id, SWEPT_FOR_ROOM, ledger).await?;
     }
     let stored = lock_entry(tx, plugin_id, key).await?;
@@ -218,6 +224,10 @@ async fn write_locked(
         return Ok(Err(KvError::Conflict));
     }
     let stored_bytes = stored.as_ref().map_or(0, |stored| unsigned(stored.bytes));
+    if write.value.is_none() && ledger.base.is_some() {
+        overlay::bury(tx, plugin_id, key).await?;
+        return Ok(Ok(0));
+    }
     let after = ledger.usage.with(bytes, stored_bytes);
     if after.grows_from(ledger.usage) && !limits.admit(after) {
         return Ok(Err(KvError::QuotaExceeded));
@@ -288,21 +298,34 @@ async fn delete(tx: &mut OrgConn<'_>, plugin_id: PluginId, key: &KvKey) -> Resul
 }
 
 /// Locks the usage row, made where there is none. Entries are locked after it, never before.
-async fn lock(tx: &mut OrgConn<'_>, plugin_id: PluginId) -> Result<Ledger, DbError> {
+/// `None`: there is no such store any more.
+async fn lock(tx: &mut OrgConn<'_>, plugin_id: PluginId) -> Result<Option<Ledger>, DbError> {
     let row = sqlx::query!(
         r#"
         insert into plugin_kv_usage as usage (org_id, plugin_id)
-        values ($1, $2)
+        select org_id, id
+        from plugin_stores
+        where org_id = $1 and id = $2
+        for key share
         on conflict (org_id, plugin_id) do update set keys = usage.keys
-        returning keys, bytes, revision
+        returning
+            keys, bytes, revision,
+            (
+                select stores.plugin_id
+                from plugin_stores as stores
+                where stores.org_id = $1 and stores.id = $2 and stores.plugin_id <> $2
+            ) as "base: PluginId"
         "#,
         tx.org_id as _,
         plugin_id as _,
     )
-    .fetch_one(&mut *tx.conn)
+    .fetch_optional(&mut *tx.conn)
     .await?;
-    let usage = KvUsage { keys: unsigned(row.keys), bytes: unsigned(row.bytes) };
-    Ok(Ledger { usage, revision: row.revision })
+    Ok(row.map(|row| Ledger {
+        usage: KvUsage { keys: unsigned(row.keys), bytes: unsigned(row.bytes) },
+        revision: row.revision,
+        base: row.base,
+    }))
 }
 
 async fn store(tx: &mut OrgConn<'_>, plugin_id: PluginId, ledger: Ledger) -> Result<(), DbError> {
@@ -343,42 +366,6 @@ async fn lock_entry(
     )
     .fetch_optional(&mut *tx.conn)
     .await
-}
-
-async fn sweep_locked(
-    tx: &mut OrgConn<'_>,
-    plugin_id: PluginId,
-    limit: i64,
-    ledger: &mut Ledger,
-) -> Result<(), DbError> {
-    let gone = sqlx::query!(
-        r#"
-        with gone as (
-            delete from plugin_kv
-            where org_id = $1 and plugin_id = $2 and key in (
-                select key
-                from plugin_kv
-                where org_id = $1 and plugin_id = $2 and expires_at <= statement_timestamp()
-                order by expires_at
-                limit $3
-            )
-            returning bytes, revision
-        )
-        select
-            count(*) as "keys!", coalesce(sum(bytes), 0)::bigint as "bytes!",
-            coalesce(max(revision), 0) as "revision!"
-        from gone
-        "#,
-        tx.org_id as _,
-        plugin_id as _,
-        limit,
-    )
-    .fetch_one(&mut *tx.conn)
-    .await?;
-    ledger.usage.keys = ledger.usage.keys.saturating_sub(unsigned(gone.keys));
-    ledger.usage.bytes = ledger.usage.bytes.saturating_sub(unsigned(gone.bytes));
-    ledger.revision = ledger.revision.max(gone.revision);
-    Ok(())
 }
 
 /// Counts and revisions are never below 0.

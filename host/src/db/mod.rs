@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod batch;
+pub mod canaries;
 pub mod changes;
 pub mod content_types;
 pub mod due;

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 use sqlx::types::Json as Column;
 use time::OffsetDateTime;
 
-use super::{DbError, OrgConn};
+use super::{DbError, OrgConn, canaries::Canary};
 use crate::domain::{OnFault, Phase, PluginId, UserId};
 
 /// A plugin's own settings: what its author named, as the admin filled it in.
@@ -32,6 +32,7 @@ pub struct PluginRow {
     pub active_version: Option<Vec<u8>>,
     /// The one that did before.
     pub previous_version: Option<Vec<u8>>,
+    pub canary: Option<Canary>,
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
 }
@@ -63,7 +64,8 @@ macro_rules! select_plugins {
                 id as "id: PluginId", name, config as "config: Column<Config>", config_revision,
                 phase, position, grants as "grants: Column<Grants>", on_fault,
                 on_content_fault, auto_rollback, active_version, previous_version,
-                created_at, updated_at
+                canary_version, canary_percent, canary_store as "canary_store: PluginId",
+                canary_since, created_at, updated_at
             from plugins
             where org_id = $1 "#
                 + $rest,
@@ -86,6 +88,10 @@ struct RawPlugin {
     auto_rollback: bool,
     active_version: Option<Vec<u8>>,
     previous_version: Option<Vec<u8>>,
+    canary_version: Option<Vec<u8>>,
+    canary_percent: Option<i16>,
+    canary_store: Option<PluginId>,
+    canary_since: Option<OffsetDateTime>,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
 }
@@ -105,6 +111,11 @@ impl From<RawPlugin> for PluginRow {
             auto_rollback: raw.auto_rollback,
             active_version: raw.active_version,
             previous_version: raw.previous_version,
+            canary: Canary::stored(
+                raw.canary_version,
+                raw.canary_percent,
+                raw.canary_store.zip(raw.canary_since),
+            ),
             created_at: raw.created_at,
             updated_at: raw.updated_at,
         }
@@ -170,12 +181,22 @@ pub async fn list_versions(conn: &mut OrgConn<'_>) -> Result<Vec<VersionRow>, Db
 pub async fn upsert(conn: &mut OrgConn<'_>, name: &str) -> Result<PluginId, DbError> {
     sqlx::query_scalar!(
         r#"
-        insert into plugins (org_id, id, name, position)
-        select $1, $2, $3, coalesce(max(position), 0) + 1
-        from plugins
-        where org_id = $1 and phase = 'transform' and position < 1000000
-        on conflict on constraint plugins_name_key do update set updated_at = now()
-        returning id as "id: PluginId"
+        with plugin as (
+            insert into plugins (org_id, id, name, position)
+            select $1, $2, $3, coalesce(max(position), 0) + 1
+            from plugins
+            where org_id = $1 and phase = 'transform' and position < 1000000
+            on conflict on constraint plugins_name_key do update set updated_at = now()
+            returning org_id, id
+        ),
+        store as (
+            insert into plugin_stores (org_id, id, plugin_id)
+            select org_id, id, id
+            from plugin
+            on conflict do nothing
+        )
+        select id as "id!: PluginId"
+        from plugin
         "#,
         conn.org_id as _,
         PluginId::new() as _,

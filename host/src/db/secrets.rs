@@ -34,24 +34,35 @@ pub async fn list(conn: &mut OrgConn<'_>, plugin_id: PluginId) -> Result<Vec<Sec
     .await
 }
 
+/// A secret of a plugin, whichever of its stores it goes by; and whose it is.
 pub async fn find(
     conn: &mut OrgConn<'_>,
-    plugin_id: PluginId,
+    store: PluginId,
     name: &str,
-) -> Result<Option<SealedRow>, DbError> {
-    sqlx::query_as!(
-        SealedRow,
+) -> Result<Option<(PluginId, SealedRow)>, DbError> {
+    let row = sqlx::query!(
         r#"
-        select hosts, ciphertext, nonce, key_id
+        select plugin_id as "plugin_id: PluginId", hosts, ciphertext, nonce, key_id
         from plugin_secrets
-        where org_id = $1 and plugin_id = $2 and name = $3
+        where org_id = $1 and name = $3 and plugin_id = (
+            select plugin_id from plugin_stores where org_id = $1 and id = $2
+        )
         "#,
         conn.org_id as _,
-        plugin_id as _,
+        store as _,
         name,
     )
     .fetch_optional(&mut *conn.conn)
-    .await
+    .await?;
+    Ok(row.map(|row| {
+        let sealed = SealedRow {
+            hosts: row.hosts,
+            ciphertext: row.ciphertext,
+            nonce: row.nonce,
+            key_id: row.key_id,
+        };
+        (row.plugin_id, sealed)
+    }))
 }
 
 /// Keeps a secret in place of one of that name; answers when, and whether there was none.

@@ -108,6 +108,8 @@ fn admin_routes() -> Router<Http> {
             get(stages::trial).post(stages::start_trial).delete(stages::end_trial),
         )
         .route("/admin/plugins/{name}/trial/results", get(stages::trial_results))
+        .route("/admin/plugins/{name}/canary", post(stages::set_canary).delete(stages::end_canary))
+        .route("/admin/plugins/{name}/canary/promote", post(stages::promote_canary))
         .route("/admin/plugins/{name}/backtests", post(stages::start_backtest))
         .route(
             "/admin/plugins/{name}/backtests/{id}",

@@ -18,7 +18,8 @@ use crate::{
     Error,
     domain::EntryId,
     wire::{
-        BacktestRequest, ResultsQuery, RunResultView, RunView, TrialRequest, TriedView, TryRequest,
+        BacktestRequest, CanaryRequest, PluginView, ResultsQuery, RunResultView, RunView,
+        TrialRequest, TriedView, TryRequest,
     },
 };
 
@@ -81,6 +82,35 @@ pub(super) async fn trial_results(
         items: page.items.into_iter().map(RunResultView::from).collect(),
         next: page.next.map(|id| Next::behind(path, limit, &id)),
     })
+}
+
+/// `POST /admin/plugins/:name/canary`
+pub(super) async fn set_canary(
+    State(http): State<Http>,
+    Admin(caller): Admin,
+    Segment(name): Segment,
+    Shaped(request): Shaped<CanaryRequest>,
+) -> Result<Json<PluginView>, ApiError> {
+    let share = (request.version.as_deref(), request.percent);
+    Ok(Json(http.services.plugins.set_canary(&caller, &name, share).await?.into()))
+}
+
+/// `POST /admin/plugins/:name/canary/promote`
+pub(super) async fn promote_canary(
+    State(http): State<Http>,
+    Admin(caller): Admin,
+    Segment(name): Segment,
+) -> Result<Json<PluginView>, ApiError> {
+    Ok(Json(http.services.plugins.promote_canary(&caller, &name).await?.into()))
+}
+
+/// `DELETE /admin/plugins/:name/canary`
+pub(super) async fn end_canary(
+    State(http): State<Http>,
+    Admin(caller): Admin,
+    Segment(name): Segment,
+) -> Result<Json<PluginView>, ApiError> {
+    Ok(Json(http.services.plugins.end_canary(&caller, &name).await?.into()))
 }
 
 /// `POST /admin/plugins/:name/backtests`

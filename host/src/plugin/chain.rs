@@ -41,6 +41,9 @@ impl Chain<'_> {
             let here = placed.partition_point(|watch| watch.place <= place);
             self.overhear(&mut round, &placed[..here]);
             placed = &placed[here..];
+            if !plugin.takes(self.ask) {
+                continue;
+            }
             // Boxed, so that messages which no plugin judges do not carry it along.
             let (called, again) = Box::pin(self.before_send(plugin, &round.0.body)).await;
             plugin.count(Hook::BeforeSend, &called, |decision| decision.verdict.as_str());

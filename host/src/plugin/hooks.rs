@@ -1,4 +1,6 @@
+mod counting;
 mod events;
+mod stages;
 
 use std::{
     collections::BTreeMap,
@@ -12,6 +14,7 @@ use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
 pub use events::{KindsError, Untold};
+pub use stages::{Share, Threads, Watch};
 
 use super::{
     Fault, Limits, PluginHost,
@@ -57,6 +60,8 @@ pub struct Installation {
     pub content_types: ContentTypes,
     /// Where its guests may send requests.
     pub granted_hosts: Vec<HostPattern>,
+    /// Of which threads' messages it is asked.
+    pub threads: Threads,
 }
 
 /// A way into the server.
@@ -103,16 +108,6 @@ pub(super) struct OrgPlugins {
     pub(super) share: Arc<Semaphore>,
 }
 
-/// Where a candidate would be asked that is not: what comes there is kept for it.
-#[derive(Clone, Copy, Debug)]
-pub struct Watch {
-    pub plugin: PluginId,
-    /// How many of the installed plugins are asked before it.
-    pub place: usize,
-    /// It judges content: it sees what the sender wrote.
-    pub sees_original: bool,
-}
-
 pub(super) struct Installed {
     pub(super) id: PluginId,
     compiled: Option<Arc<Compiled>>,
@@ -129,6 +124,7 @@ pub(super) struct Installed {
     uses_http: bool,
     posts: Vec<Post>,
     events: Vec<EventKind>,
+    threads: Threads,
 }
 
 /// How a plugin fares at one of its hooks.
@@ -184,24 +180,15 @@ impl Hooks {
             share: Arc::new(Semaphore::new(limits.instances_per_org)),
         });
         let before = Arc::clone(&plugins.installed);
-        let installed = installed.into_iter().map(|plugin| {
+        let mut now: Vec<Installed> = Vec::with_capacity(installed.len());
+        for plugin in installed {
             let same = before.iter().find(|known| known.id == plugin.id);
-            Installed::new(org, plugin, same, limits)
-        });
-        plugins.installed = installed.collect();
-    }
-
-    /// What is kept from the next message on for candidates beside those that are asked.
-    pub fn watch(&self, org: OrgId, mut watches: Vec<Watch>) {
-        watches.sort_by_key(|watch| (!watch.sees_original, watch.place));
-        if let Some(mut plugins) = self.orgs.get_mut(&org) {
-            plugins.watches = watches.into();
+            // A canary's lines stand with those of the version beside it.
+            let log = now.iter().chain(&*before).find(|known| known.id == plugin.log_id());
+            let log = log.map(|known| Arc::clone(&known.callee.log));
+            now.push(Installed::new(org, plugin, (same, log), limits));
         }
-    }
-
-    /// Whether anything is.
-    pub fn is_watched(&self, org: OrgId) -> bool {
-        self.orgs.get(&org).is_some_and(|plugins| !plugins.watches.is_empty())
+        plugins.installed = now.into();
     }
 
     /// Whether an org has a plugin that takes part there.
@@ -223,18 +210,10 @@ impl Hooks {
                 .map(|()| Judgement::unasked(ask.body.clone()));
         };
         // Of those who are asked: an owner that goes meanwhile is asked still.
-        if !plugins.own(&ask.body.content_type) {
+        if !plugins.own(ask) {
             Unowned::unless_built_in(&ask.body.content_type)?;
         }
         Ok(self.ask_all(&plugins, ask, messages_24h).await)
-    }
-
-    /// The same by those plugins alone that are here, whoever owns the content's type.
-    pub async fn rehearse(&self, ask: &BeforeSend<'_>, messages_24h: u32) -> Judgement {
-        match self.plugins_of(ask.caller.org.id) {
-            Some(plugins) => self.ask_all(&plugins, ask, messages_24h).await,
-            None => Judgement::unasked(ask.body.clone()),
-        }
     }
 
     async fn ask_all(
@@ -300,25 +279,17 @@ impl Hooks {
 }
 
 impl OrgPlugins {
-    pub(super) fn watches(&self) -> &[Watch] {
-        &self.watches
-    }
-
-    /// Those that take part there, each with its place among all, in the order in which they
-    /// are asked.
-    pub(super) fn placed_at(&self, hook: Hook) -> impl Iterator<Item = (usize, &Installed)> {
-        let placed = self.installed.iter().enumerate();
-        placed.filter(move |(_, plugin)| plugin.post(hook).is_some())
-    }
-
     /// Those that take part there, in the order in which they are asked.
     pub(super) fn at(&self, hook: Hook) -> impl Iterator<Item = &Installed> {
         self.installed.iter().filter(move |plugin| plugin.post(hook).is_some())
     }
 
-    /// Whether one of them owns a type.
-    fn own(&self, content_type: &ContentType) -> bool {
-        let rules = |plugin: &Installed| plugin.content_types.find(content_type).is_some();
+    /// Whether one of those that are asked owns a draft's type.
+    fn own(&self, ask: &BeforeSend<'_>) -> bool {
+        let content_type = &ask.body.content_type;
+        let rules = |plugin: &Installed| {
+            plugin.content_types.find(content_type).is_some() && plugin.takes(ask)
+        };
         matches!(content_type, ContentType::Namespaced(_))
             && self.at(Hook::ValidateContent).any(rules)
     }
@@ -332,15 +303,19 @@ impl OrgPlugins {
 
 impl Installed {
     /// What was counted so far goes on to count; a new version or configuration has not failed yet.
-    fn new(org: OrgId, plugin: Installation, before: Option<&Self>, limits: &Limits) -> Self {
+    fn new(
+        org: OrgId,
+        plugin: Installation,
+        (before, log): (Option<&Self>, Option<Arc<GuestLog>>),
+        limits: &Limits,
+    ) -> Self {
         let unchanged = before.filter(|before| {
             before.callee.version == plugin.version
                 && before.config_revision == plugin.config_revision
         });
-        let log = before.map_or_else(
-            || Arc::new(GuestLog::new(limits.log_kept_lines, limits.log_kept_bytes)),
-            |before| Arc::clone(&before.callee.log),
-        );
+        let log = log.unwrap_or_else(|| {
+            Arc::new(GuestLog::new(limits.log_kept_lines, limits.log_kept_bytes))
+        });
         let posts = plugin.hooks.iter().map(|hook| {
             let counted = before.and_then(|before| before.post(*hook));
             let spared = unchanged.and_then(|before| before.post(*hook));
@@ -378,6 +353,7 @@ impl Installed {
             on_fault: plugin.on_fault,
             on_content_fault: plugin.on_content_fault,
             content_types: plugin.content_types,
+            threads: plugin.threads,
         }
     }
 
@@ -419,36 +395,5 @@ impl Installed {
             pass.settle(own_fault, Instant::now());
         }
         called
-    }
-
-    /// Adds a call to what its admins read; `word` names its outcome.
-    pub(super) fn count<T>(
-        &self,
-        hook: Hook,
-        called: &Called<T>,
-        word: impl Fn(&T) -> &'static str,
-    ) {
-        let Some(post) = self.post(hook) else { return };
-        let outcome = called.outcome.as_ref().map(word).map_err(Fault::as_str);
-        post.meter.count(outcome, called.took, called.memory_bytes);
-        if let Err(fault) = &called.outcome {
-            self.warn(post, fault);
-        }
-    }
-
-    fn warn(&self, post: &Post, fault: &Fault) {
-        if let Some(skipped) = post.faults.admit(Instant::now()) {
-            tracing::warn!(
-                org.id = %self.callee.org,
-                plugin.id = %self.id,
-                plugin.name = %self.callee.name,
-                plugin.version = %self.callee.version,
-                hook = post.hook.as_str(),
-                fault = fault.as_str(),
-                cause = %fault,
-                skipped,
-                "plugin gave no answer"
-            );
-        }
     }
 }

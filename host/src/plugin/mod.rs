@@ -49,7 +49,9 @@ pub use content::{ContentTypes, DeclaredType};
 pub use engine::{PluginHost, StartError};
 pub use events::{OnEvent, ShownMessage, What};
 pub use fault::Fault;
-pub use hooks::{BeforeSend, Door, Hooks, Installation, KindsError, Live, Unowned, Untold, Watch};
+pub use hooks::{
+    BeforeSend, Door, Hooks, Installation, KindsError, Live, Share, Threads, Unowned, Untold, Watch,
+};
 pub use laid_out::LaidOut;
 pub use limits::{BreakerLimits, Limits};
 pub use lines::{GuestLine, LogPage};

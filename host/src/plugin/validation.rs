@@ -65,7 +65,9 @@ impl Chain<'_> {
     }
 
     fn validators(&self, body: &Body) -> impl Iterator<Item = &Installed> {
-        let judges = |plugin: &&Installed| plugin.content_types.find(&body.content_type).is_some();
+        let judges = |plugin: &&Installed| {
+            plugin.content_types.find(&body.content_type).is_some() && plugin.takes(self.ask)
+        };
         self.plugins.at(Hook::ValidateContent).filter(judges)
     }
 

@@ -157,27 +157,16 @@ impl Kv {
         key: &KvKey,
         step: Increment,
     ) -> Result<(i64, u64), KvError> {
-        let Increment { delta, ttl_seconds } = step;
-        let value = Some(delta.to_string().into_bytes());
-        let write = KvWrite { value, ttl_seconds, expect: None };
         let begin = async {
             let mut tx = self.db.begin_for_plugin(plugin.org_id).await?;
             let conn = &mut tx.conn();
-            let begun =
-                kv::begin_counter(conn, plugin.plugin_id, key, &write, &self.limits).await?;
+            let begun = kv::begin_counter(conn, plugin.plugin_id, key, step, &self.limits).await?;
             if begun.is_ok() {
                 tx.commit().await?;
             }
             Ok(begun)
         };
-        match begin.await.map_err(|error| unavailable(plugin, &error))? {
-            Ok(revision) => Ok((delta, revision)),
-            // There is something: a counter that another call has just begun, or no counter.
-            Err(KvError::Conflict) => {
-                self.count(plugin, key, delta).await?.ok_or(KvError::NotANumber)
-            }
-            Err(error) => Err(error),
-        }
+        begin.await.map_err(|error| unavailable(plugin, &error))?
     }
 }
 

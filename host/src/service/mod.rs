@@ -56,8 +56,8 @@ pub use operator::{Operator, OrgChange, OrgEntry};
 pub use outgoing::{LookUp, Names, Outgoing, SystemNames};
 pub use people::{People, PersonRef};
 pub use plugins::{
-    BacktestCommand, Examined, Guests, PluginEntry, Plugins, RunEntry, RunResult, Stages,
-    VersionEntry, examine, made_up_installation,
+    BacktestCommand, CanaryEntry, Examined, Guests, PluginEntry, Plugins, RunEntry, RunResult,
+    Stages, VersionEntry, examine, made_up_installation,
 };
 pub use presence::{OnlineUser, Presence, PresenceView};
 pub use reading::{MOST_IDS, Marked, Reading};

@@ -34,6 +34,8 @@ pub use review::{
     ReviewQuery,
 };
 pub use secret::{SecretRequest, SecretView};
-pub use stages::{BacktestRequest, ResultsQuery, RunResultView, RunView, TrialRequest};
+pub use stages::{
+    BacktestRequest, CanaryRequest, ResultsQuery, RunResultView, RunView, TrialRequest,
+};
 pub use sync::{ChangeView, SyncView};
 pub use tryout::{Expectation, TriedView, TryRequest};

@@ -77,6 +77,8 @@ pub struct PluginView {
     active_version: Option<String>,
     /// The one that decided before.
     previous_version: Option<String>,
+    /// The version that decides in a share of the threads; `null`: none does.
+    canary: Option<CanaryView>,
     /// The newest upload, with what its check found.
     version: Option<String>,
     hooks: Json,
@@ -98,6 +100,15 @@ pub struct PluginView {
     versions: Vec<VersionView>,
     created_at: String,
     updated_at: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CanaryView {
+    version: String,
+    percent: u8,
+    since: String,
+    live: Vec<PluginLive>,
 }
 
 #[derive(Debug, Serialize)]
@@ -129,6 +140,12 @@ impl From<PluginEntry> for PluginView {
             on_content_fault: entry.on_content_fault,
             auto_rollback: entry.auto_rollback,
             live: entry.live,
+            canary: entry.canary.map(|canary| CanaryView {
+                version: canary.version,
+                percent: canary.percent,
+                since: time_text(canary.since),
+                live: canary.live,
+            }),
             config: entry.config,
             config_revision: entry.config_revision,
             versions: entry

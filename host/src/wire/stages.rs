@@ -19,6 +19,15 @@ pub struct TrialRequest {
     pub version: Option<String>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CanaryRequest {
+    /// SHA-256 in hex; the canary that there is, or the newest upload, where it is left out.
+    pub version: Option<String>,
+    /// Of the threads.
+    pub percent: u8,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BacktestRequest {

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     Plugins,
+    canaries::{drop_canary, settle_canary},
     content_types::require_unowned,
     entry::{PluginEntry, hex, unhex},
     examination::{Examined, examine},
@@ -88,7 +89,9 @@ impl Plugins {
         let entries = rows.into_iter().map(|row| {
             let versions = by_plugin.remove(&row.id).unwrap_or_default();
             let live = self.hooks.read(caller.org.id, row.id);
-            PluginEntry::new(row, versions, live)
+            let canary = row.canary.as_ref();
+            let canary_live = canary.map(|canary| self.hooks.read(caller.org.id, canary.store));
+            PluginEntry::new(row, versions, (live, canary_live.unwrap_or_default()))
         });
         Ok(entries.collect())
     }
@@ -171,6 +174,7 @@ impl Plugins {
     pub async fn disable(&self, caller: &Caller, name: &str) -> Result<PluginEntry> {
         let (mut tx, plugin) = self.lock(caller, name).await?;
         plugins::update_active(&mut tx.conn(), plugin.id, None, Terms::default()).await?;
+        drop_canary(&mut tx, &plugin).await?;
         let detail = json!({ "version": plugin.active_version.as_deref().map(hex) });
         self.finish(caller, tx, name, Deed { action: "plugin.disable", detail }).await
     }
@@ -197,6 +201,7 @@ impl Plugins {
             ));
         }
         plugins::update_active(&mut tx.conn(), plugin.id, Some(version), terms).await?;
+        settle_canary(&mut tx, &plugin, version).await?;
         let detail = json!({
             "version": hex(version),
             "configRevision": plugin.config_revision,
@@ -233,7 +238,10 @@ impl Plugins {
         let mut handle = self.db.org(caller.org.id).await?;
         let rows = plugins::list(&mut handle.conn()).await?;
         let plugin = rows.into_iter().find(|row| row.name == name).ok_or(PLUGIN)?;
-        Ok(self.hooks.read_log(caller.org.id, plugin.id, after, Self::LOG_PAGE))
+        // The lines of both stand together where there are both.
+        let canary = plugin.canary.filter(|_| plugin.active_version.is_none());
+        let teller = canary.map_or(plugin.id, |canary| canary.store);
+        Ok(self.hooks.read_log(caller.org.id, teller, after, Self::LOG_PAGE))
     }
 
     /// Removes a plugin with all its versions and its configuration.

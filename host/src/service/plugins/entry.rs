@@ -27,11 +27,22 @@ pub struct PluginEntry {
     pub active_version: Option<String>,
     /// The one that decided before.
     pub previous_version: Option<String>,
+    pub canary: Option<CanaryEntry>,
     pub versions: Vec<VersionEntry>,
     /// How the active version fares, on this server.
     pub live: Vec<Live>,
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
+}
+
+/// A version that decides in a share of the threads.
+pub struct CanaryEntry {
+    /// SHA-256 in hex.
+    pub version: String,
+    pub percent: u8,
+    pub since: OffsetDateTime,
+    /// How it fares, on this server.
+    pub live: Vec<Live>,
 }
 
 /// What was uploaded, and what its check found.
@@ -42,7 +53,11 @@ pub struct VersionEntry {
 }
 
 impl PluginEntry {
-    pub(super) fn new(row: PluginRow, versions: Vec<VersionRow>, live: Vec<Live>) -> Self {
+    pub(super) fn new(
+        row: PluginRow,
+        versions: Vec<VersionRow>,
+        (live, canary_live): (Vec<Live>, Vec<Live>),
+    ) -> Self {
         let versions = versions.into_iter().map(|version| VersionEntry {
             version: hex(&version.sha256),
             report: version.report,
@@ -61,6 +76,12 @@ impl PluginEntry {
             live,
             active_version: row.active_version.as_deref().map(hex),
             previous_version: row.previous_version.as_deref().map(hex),
+            canary: row.canary.map(|canary| CanaryEntry {
+                version: hex(&canary.version),
+                percent: canary.percent,
+                since: canary.since,
+                live: canary_live,
+            }),
             versions: versions.collect(),
             created_at: row.created_at,
             updated_at: row.updated_at,

@@ -17,14 +17,15 @@ impl Plugins {
     pub async fn grant(&self, caller: &Caller, name: &str, grants: Grants) -> Result<PluginEntry> {
         check_grants(&grants)?;
         let (mut tx, plugin) = self.lock(caller, name).await?;
-        if let Some(active) = &plugin.active_version {
+        let canary = plugin.canary.as_ref().map(|canary| &canary.version);
+        for active in plugin.active_version.iter().chain(canary) {
             let report = plugins::find_report(&mut tx.conn(), plugin.id, active).await?;
             let report = report.unwrap_or_default();
             let missing = missing(&report, &grants);
             if !missing.is_empty() {
                 return Err(Error::Conflict(format!(
-                    "the active version imports {}: disable the plugin or activate another \
-                     version first",
+                    "the active version or its canary imports {}: disable the plugin or \
+                     activate another version first",
                     missing.join(", "),
                 )));
             }

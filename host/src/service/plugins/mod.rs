@@ -2,6 +2,7 @@
 //! [`changes`].
 
 mod backtests;
+mod canaries;
 mod changes;
 mod content_types;
 mod entry;
@@ -28,7 +29,7 @@ use serde_json::Value as Json;
 use tokio::sync::Mutex;
 
 pub(super) use changes::PLUGIN;
-pub use entry::{PluginEntry, VersionEntry};
+pub use entry::{CanaryEntry, PluginEntry, VersionEntry};
 
 pub use backtests::BacktestCommand;
 pub use examination::{Examined, examine};
@@ -37,7 +38,9 @@ pub use runs::{RunEntry, RunResult};
 pub(super) use trials::Heard;
 pub use tryout::made_up_installation;
 
-use self::{entry::hex, grants::granted_hosts, senders::Senders, trials::Trials};
+use self::{
+    canaries::as_canary, entry::hex, grants::granted_hosts, senders::Senders, trials::Trials,
+};
 use crate::{
     Error, Result,
     db::{
@@ -47,6 +50,7 @@ use crate::{
     domain::{Judgement, OrgId, Outcome, PluginId},
     plugin::{
         BeforeSend, CompileError, Compiled, Hook, Hooks, Installation, PluginHost, StandInLimits,
+        Threads,
     },
     service::nudges::Nudges,
     settings::Stages as StageSettings,
@@ -176,15 +180,24 @@ impl Plugins {
         let rows = plugins::list(&mut handle.conn()).await?;
         let trials = self.list_trials(&mut handle.conn(), &rows).await?;
         for mut row in rows {
-            if let Some(sha256) = row.active_version.take() {
+            let canary = row.canary.as_ref().map(|canary| canary.version.clone());
+            for sha256 in row.active_version.take().into_iter().chain(canary) {
                 let report = plugins::find_report(&mut handle.conn(), row.id, &sha256).await?;
-                active.push((row, sha256, report.unwrap_or_default()));
+                active.push((row.clone(), sha256, report.unwrap_or_default()));
             }
         }
         drop(handle);
         let mut installed = Vec::new();
         for (row, sha256, report) in active {
-            installed.push(self.install(org_id, row, (&sha256, &report)).await?);
+            let canary = row.canary.clone();
+            let decides = self.install(org_id, row, (&sha256, &report)).await?;
+            installed.push(match canary {
+                Some(canary) if canary.version == sha256 => as_canary(decides, &canary),
+                Some(canary) => {
+                    Installation { threads: Threads::Others(canary.share()), ..decides }
+                }
+                None => decides,
+            });
         }
         self.hooks.replace(org_id, installed);
         self.put_on_trial(org_id, trials).await;
@@ -217,6 +230,7 @@ impl Plugins {
             content_types: content_types::read(report).await?,
             events: events::events(report),
             granted_hosts: granted_hosts(&row.grants),
+            threads: Threads::All,
             config: row.config,
             config_revision: row.config_revision,
             phase: row.phase,

@@ -119,7 +119,7 @@ impl Plugins {
             let before = rows.iter().take_while(|other| other.id != row.id);
             planned.push(Planned {
                 run: run.id,
-                place: before.filter(|other| other.active_version.is_some()).count(),
+                place: before.map(installed).sum(),
                 row: row.clone(),
                 sha256: run.sha256,
                 report: report.unwrap_or_default(),
@@ -187,6 +187,11 @@ impl Plugins {
         hooks.replace(org, vec![candidate.install(config).await?]);
         Ok((hooks, stand_in))
     }
+}
+
+/// How many versions of a plugin are asked.
+fn installed(plugin: &PluginRow) -> usize {
+    usize::from(plugin.active_version.is_some()) + usize::from(plugin.canary.is_some())
 }
 
 /// A candidate that is to be put on trial.

@@ -15,7 +15,9 @@ use crate::{
     Error, Result,
     db::plugins::{self, Config, PluginRow},
     domain::{Caller, OnFault, Phase, PluginId},
-    plugin::{Compiled, GrantedReads, Installation, Reads, Scenario, Tried, TryError, try_out},
+    plugin::{
+        Compiled, GrantedReads, Installation, Reads, Scenario, Threads, Tried, TryError, try_out,
+    },
 };
 
 impl Plugins {
@@ -116,6 +118,7 @@ pub async fn made_up_installation(
         content_types: content_types::read(report).await?,
         // A stand-in sends nothing anywhere.
         granted_hosts: Vec::new(),
+        threads: Threads::All,
     })
 }
 

@@ -120,12 +120,13 @@ impl Secrets {
         let mut handle = self.db.org_for_plugin(plugin.org_id).await?;
         let found = secrets::find(&mut handle.conn(), plugin.plugin_id, name).await?;
         drop(handle);
-        let Some(row) = found else { return Ok(None) };
+        let Some((plugin_id, row)) = found else { return Ok(None) };
         let key = self.load_key().await?;
         if row.key_id != key.id() {
             return Err(Error::internal("a secret is sealed under another key than this server's"));
         }
-        let context = context(plugin, name, &row.hosts);
+        let owner = Installed { plugin_id, ..plugin };
+        let context = context(owner, name, &row.hosts);
         let sealed = Sealed { ciphertext: row.ciphertext, nonce: row.nonce };
         let value = key
             .open(sealed, &context)

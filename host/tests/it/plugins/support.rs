@@ -15,7 +15,9 @@ use duologue::{
         OnFault, Org, OrgId, OrgSettings, OrgSlug, Outcome, Phase, PluginId, Rejection, User,
         UserId,
     },
-    plugin::{BeforeSend, Compiled, ContentTypes, Door, Hooks, Installation, Limits, PluginHost},
+    plugin::{
+        BeforeSend, Compiled, ContentTypes, Door, Hooks, Installation, Limits, PluginHost, Threads,
+    },
     service::{Directory, Guests, Kv, Outgoing, SecretSettings, Secrets},
 };
 use time::OffsetDateTime;
@@ -145,6 +147,7 @@ pub fn installed(compiled: Arc<Compiled>) -> Installation {
         on_content_fault: OnFault::Reject,
         content_types: ContentTypes::default(),
         granted_hosts: Vec::new(),
+        threads: Threads::All,
     }
 }
 
