@@ -9,7 +9,6 @@ use std::{
 };
 
 use moka::sync::Cache;
-use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use super::{
@@ -33,6 +32,7 @@ use crate::{
     plugin::BeforeSend,
 };
 
+use queued::hash;
 pub use via::Via;
 
 /// A send as its request says it; its body is not held to any limit yet.
@@ -389,13 +389,4 @@ impl Sending {
         let letter = Letter { message: Arc::new(message), sender: caller.user.clone(), recipient };
         Ok(Some(Sent { letter, is_new: false }))
     }
-}
-
-/// Tells a retry from another request: what was asked, however it was spelled.
-fn hash(command: &SendCommand) -> [u8; 32] {
-    let Body { content, content_type, attachments, metadata, preview: _ } = &command.body;
-    let asked =
-        (command.to.key(), content, content_type.as_str(), attachments, metadata, command.reply_to);
-    let text = serde_json::to_vec(&asked).expect("strings and numbers have a JSON form");
-    Sha256::digest(text).into()
 }

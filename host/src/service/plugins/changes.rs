@@ -62,7 +62,9 @@ impl Plugins {
             Err(Error::NotFound(_)) => Config::new(),
             Err(error) => return Err(error),
         };
-        let Examined { compiled, report } = examine(&self.host, caller, config, component).await?;
+        // Boxed, because it is large as a future.
+        let examined = Box::pin(examine(&self.host, caller, config, component)).await?;
+        let Examined { compiled, report } = examined;
         let version = compiled.report.sha256.clone();
         let sha256 = unhex(&version).ok_or_else(|| Error::internal("report without a hash"))?;
         let mut tx = self.db.begin(caller.org.id).await?;
@@ -189,7 +191,8 @@ impl Plugins {
     ) -> Result<PluginEntry> {
         let Activation { version, terms, action } = activation;
         let config = self.find(caller, name).await?.config;
-        self.require_taken(caller, name, &hex(version), &config).await?;
+        // Boxed, because it is large as a future.
+        Box::pin(self.require_taken(caller, name, &hex(version), &config)).await?;
         let (mut tx, plugin) = self.lock(caller, name).await?;
         let report = plugins::find_report(&mut tx.conn(), plugin.id, version).await?;
         let report = report.ok_or(PLUGIN)?;

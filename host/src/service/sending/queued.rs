@@ -1,9 +1,11 @@
 //! A send that waits to be stored.
 
-use super::{Asked, Letter, Prepared, Queued, Sending, Sent, Target};
+use sha2::{Digest, Sha256};
+
+use super::{Asked, Letter, Prepared, Queued, SendCommand, Sending, Sent, Target};
 use crate::{
     Error, Result,
-    domain::{Rejection, Subject},
+    domain::{Body, Rejection, Subject},
     service::{in_flight::Claim, receipts::Unsettled, writer::Stored},
 };
 
@@ -78,4 +80,13 @@ impl Sending {
         let asked = Asked { command, request_hash, claim, attempt: 2, receipts };
         self.judge(&caller, via, asked).await
     }
+}
+
+/// Tells a retry from another request: what was asked, however it was spelled.
+pub(super) fn hash(command: &SendCommand) -> [u8; 32] {
+    let Body { content, content_type, attachments, metadata, preview: _ } = &command.body;
+    let asked =
+        (command.to.key(), content, content_type.as_str(), attachments, metadata, command.reply_to);
+    let text = serde_json::to_vec(&asked).expect("strings and numbers have a JSON form");
+    Sha256::digest(text).into()
 }
