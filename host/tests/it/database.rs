@@ -6,6 +6,7 @@ mod directory;
 mod due;
 mod fates;
 mod kv;
+mod overlay;
 mod positions;
 mod pruning;
 mod reviewing;

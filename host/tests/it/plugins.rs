@@ -9,6 +9,7 @@ mod events;
 mod hostile;
 mod platform;
 mod runtimes;
+mod stages;
 mod staging;
 mod support;
 mod verdicts;

@@ -77,7 +77,10 @@ impl OrgPlugins {
 
     /// Those that take part there, each with its place among all, in the order in which they
     /// are asked.
-    pub(in crate::plugin) fn placed_at(&self, hook: Hook) -> impl Iterator<Item = (usize, &Installed)> {
+    pub(in crate::plugin) fn placed_at(
+        &self,
+        hook: Hook,
+    ) -> impl Iterator<Item = (usize, &Installed)> {
         let placed = self.installed.iter().enumerate();
         placed.filter(move |(_, plugin)| plugin.post(hook).is_some())
     }

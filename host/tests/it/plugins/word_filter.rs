@@ -14,7 +14,7 @@ use super::support::{
 };
 
 /// Built by `make plugins` (`plugins/build.sh`), or lying where the environment says.
-fn path() -> PathBuf {
+pub fn path() -> PathBuf {
     const BUILT: &str = "plugins/target/wasm32-unknown-unknown/release/word-filter.wasm";
     std::env::var_os("DUOLOGUE_WORD_FILTER").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(BUILT),
@@ -22,7 +22,7 @@ fn path() -> PathBuf {
     )
 }
 
-async fn word_filter() -> Arc<Compiled> {
+pub async fn word_filter() -> Arc<Compiled> {
     static COMPILED: OnceCell<Arc<Compiled>> = OnceCell::const_new();
     let compile = || async {
         let path = path();
