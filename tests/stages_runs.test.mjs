@@ -192,3 +192,87 @@ describe('A backtest', () => {
     assertProblem(await admin.del(`${filter.path}/backtests/${id}`), 409, 'conflict');
   });
 });
+
+describe('A canary', () => {
+  const canaryOf = (filter) => `${filter.path}/canary`;
+  const CONFIG = { words: 'darn', mode: 'mask' };
+
+  /** An active filter, and a second version of it that is to be the canary. */
+  async function two() {
+    const scene = await moderated(server, CONFIG);
+    await scene.filter.upload(versionOf(WORD_FILTER, `candidate-${scene.org.id}`));
+    const { activeVersion, version } = await bodyOf(scene.admin.get(scene.filter.path));
+    return { ...scene, active: activeVersion, candidate: version };
+  }
+
+  /** Which version decided about a new message of each thread. */
+  async function deciders({ admin, alice }, peers) {
+    const found = [];
+    for (const peer of peers) {
+      const sent = await alice.send(peer, 'hello');
+      const decision = await bodyOf(admin.get(`/admin/messages/${sent.id}/decision`));
+      found.push(decision.steps[0].version);
+    }
+    return found;
+  }
+
+  test('decides in a share of the threads, which only grows', async () => {
+    const scene = await two();
+    const { admin, filter, org, active, candidate } = scene;
+    const peers = await org.people(...Array.from({ length: 40 }, (_, n) => `peer-${n}`));
+    assert.deepEqual(new Set(await deciders(scene, peers)), new Set([active]));
+
+    let before = new Set();
+    for (const percent of [30, 30, 70, 100]) {
+      const shown = await bodyOf(admin.post(canaryOf(filter), { version: candidate, percent }));
+      assert.deepEqual([shown.canary.version, shown.canary.percent], [candidate, percent]);
+      const versions = await deciders(scene, peers);
+      const held = new Set(peers.filter((_, n) => versions[n] === candidate).map(({ email }) => email));
+      assert.ok([...before].every((email) => held.has(email)), `${percent} %`);
+      if (percent === 30 && before.size) assert.deepEqual(held, before);
+      assert.ok(Math.abs(held.size - (40 * percent) / 100) <= 12, `${held.size} at ${percent} %`);
+      before = held;
+    }
+    const { canary, live, activeVersion } = await bodyOf(admin.get(filter.path));
+    assert.equal(activeVersion, active);
+    assert.ok(canary.live[0].calls >= 40 && live[0].calls >= 40);
+  });
+
+  test('is promoted to all threads, or ended', async () => {
+    const scene = await two();
+    const { admin, alice, bob, filter, active, candidate } = scene;
+    await succeed(admin.post(canaryOf(filter), { percent: 100 }));
+    assert.deepEqual(await deciders(scene, [bob]), [candidate]);
+
+    const ended = await bodyOf(admin.del(canaryOf(filter)));
+    assert.deepEqual([ended.canary, ended.activeVersion], [null, active]);
+    assert.deepEqual(await deciders(scene, [bob]), [active]);
+
+    await succeed(admin.post(canaryOf(filter), { version: candidate, percent: 1 }));
+    const promoted = await bodyOf(admin.post(`${canaryOf(filter)}/promote`));
+    assert.deepEqual([promoted.canary, promoted.activeVersion], [null, candidate]);
+    assert.equal(promoted.previousVersion, active);
+    assert.deepEqual(await deciders(scene, [bob]), [candidate]);
+    assert.equal((await alice.send(bob, 'darn')).content, '****');
+    const actions = (await bodyOf(admin.get('/admin/audit'))).map(({ action }) => action);
+    for (const action of ['plugin.canary', 'plugin.canary.end', 'plugin.canary.promote']) {
+      assert.ok(actions.includes(action), action);
+    }
+  });
+
+  test('ends with its plugin, and refuses what makes no sense', async () => {
+    const { admin, alice, filter, active, candidate } = await two();
+    const set = (body) => admin.post(canaryOf(filter), body);
+
+    assertProblem(await alice.post(canaryOf(filter), { percent: 10 }), 403, 'forbidden');
+    for (const percent of [0, 101, 'all']) assertProblem(await set({ percent }), 422, 'invalid');
+    assertProblem(await set({ percent: 10, version: 'ab' }), 422, 'invalid');
+    assertProblem(await admin.del(canaryOf(filter)), 404, 'not_found');
+    assertProblem(await set({ percent: 10, version: active }), 409, 'conflict');
+    await succeed(set({ percent: 10, version: candidate }));
+    assertProblem(await set({ percent: 20, version: active }), 409, 'conflict');
+    assert.equal((await filter.disable()).body.canary, null);
+    await succeed(set({ percent: 10, version: candidate }));
+    await filter.remove();
+  });
+});

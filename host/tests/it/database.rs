@@ -7,6 +7,7 @@ mod due;
 mod fates;
 mod kv;
 mod notifying;
+mod overlay;
 mod positions;
 mod pruning;
 mod reviewing;

@@ -13,6 +13,7 @@ mod platform;
 mod receipts;
 mod replay;
 mod runtimes;
+mod stages;
 mod staging;
 mod support;
 mod verdicts;

@@ -53,6 +53,9 @@ impl Plugins {
                 "decides about no message, so a canary says nothing",
             ));
         }
+        if plugin.active_version.as_ref() == Some(&candidate.sha256) {
+            return Err(Error::Conflict("this version decides in all threads already".into()));
+        }
         require_granted(&plugin, &candidate.report)?;
         require_unowned(&mut tx, plugin.id, &candidate.report).await?;
         let canary = match plugin.canary {
@@ -120,6 +123,12 @@ pub(super) async fn settle_canary(tx: &mut OrgTx, plugin: &PluginRow, active: &[
     canaries::update(&mut tx.conn(), plugin.id, None).await?;
     kv::merge_overlay(&mut tx.conn(), canary.store, plugin.id).await?;
     Ok(())
+}
+
+/// A plugin's canary; none where its version has come to decide everywhere by another way.
+pub(super) fn beside_active(plugin: &PluginRow) -> Option<&Canary> {
+    let canary = plugin.canary.as_ref();
+    canary.filter(|canary| plugin.active_version.as_ref() != Some(&canary.version))
 }
 
 impl Canary {

@@ -39,7 +39,11 @@ pub(super) use trials::Heard;
 pub use tryout::made_up_installation;
 
 use self::{
-    canaries::as_canary, entry::hex, grants::granted_hosts, senders::Senders, trials::Trials,
+    canaries::{as_canary, beside_active},
+    entry::hex,
+    grants::granted_hosts,
+    senders::Senders,
+    trials::Trials,
 };
 use crate::{
     Error, Result,
@@ -180,6 +184,7 @@ impl Plugins {
         let rows = plugins::list(&mut handle.conn()).await?;
         let trials = self.list_trials(&mut handle.conn(), &rows).await?;
         for mut row in rows {
+            row.canary = beside_active(&row).cloned();
             let canary = row.canary.as_ref().map(|canary| canary.version.clone());
             for sha256 in row.active_version.take().into_iter().chain(canary) {
                 let report = plugins::find_report(&mut handle.conn(), row.id, &sha256).await?;

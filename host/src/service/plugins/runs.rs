@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{
     Plugins,
+    canaries::beside_active,
     changes::{Deed, PLUGIN, note},
     entry::hex,
     trials::OnTrial,
@@ -191,7 +192,7 @@ impl Plugins {
 
 /// How many versions of a plugin are asked.
 fn installed(plugin: &PluginRow) -> usize {
-    usize::from(plugin.active_version.is_some()) + usize::from(plugin.canary.is_some())
+    usize::from(plugin.active_version.is_some()) + usize::from(beside_active(plugin).is_some())
 }
 
 /// A candidate that is to be put on trial.

@@ -22,7 +22,7 @@ pub fn path() -> PathBuf {
     )
 }
 
-async fn word_filter() -> Arc<Compiled> {
+pub async fn word_filter() -> Arc<Compiled> {
     static COMPILED: OnceCell<Arc<Compiled>> = OnceCell::const_new();
     let compile = || async {
         let path = path();
