@@ -159,7 +159,8 @@ impl Plugins {
         if !self.ready.contains_key(&org_id) && !self.reloading.contains_key(&org_id) {
             return Ok(());
         }
-        let reloaded = self.reload(org_id).await;
+        // Boxed, because it is large as a future.
+        let reloaded = Box::pin(self.reload(org_id)).await;
         if reloaded.is_err() {
             // Nothing passes by what may be old: the next message reloads, or waits.
             self.ready.invalidate(&org_id).await;

@@ -109,6 +109,7 @@ fn put(value: &str) -> KvWrite {
     KvWrite { value: Some(value.into()), ttl_seconds: None, expect: None }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands for what is read")]
 fn some(value: &str) -> Option<String> {
     Some(value.to_owned())
 }
