@@ -3,7 +3,8 @@
 use super::{DbError, OrgConn};
 use crate::domain::PluginId;
 
-/// Another plugin whose active version has one of these content types, and that type.
+/// Another plugin whose active version, or the one beside it, has one of these content types, and
+/// that type.
 pub async fn find_owner(
     conn: &mut OrgConn<'_>,
     except: PluginId,
@@ -16,7 +17,7 @@ pub async fn find_owner(
         join plugin_versions as version
             on version.org_id = plugin.org_id
             and version.plugin_id = plugin.id
-            and version.sha256 = plugin.active_version
+            and version.sha256 in (plugin.active_version, plugin.canary_version)
         cross join jsonb_array_elements(version.report -> 'contentTypes') as declared
         where plugin.org_id = $1 and plugin.id <> $2 and declared.value ->> 'name' = any($3)
         limit 1

@@ -16,6 +16,9 @@ pub(super) const MAX_MEMORIES: u32 = 4;
 pub(super) const MAX_TABLES: u32 = 8;
 pub(super) const MAX_CORE_INSTANCES: u32 = 16;
 
+/// Schema checks at a time; each takes a processor.
+const CHECKS_AT_ONCE: usize = 2;
+
 /// Memory that the pool keeps of a slot between calls (Linux 6.7 and later).
 const KEPT_BYTES: usize = 1 << 20;
 
@@ -36,6 +39,9 @@ pub(super) struct Inner {
     pub(super) limits: Limits,
     pub(super) space: Space,
     pub(super) instances: Semaphore,
+    /// Checks of content by schemas: a few at a time over all orgs, also of those that nobody
+    /// waits for any more.
+    pub(super) checking: Arc<Semaphore>,
     /// One compilation at a time: each may take all processors.
     pub(super) compiling: Semaphore,
     pub(super) compiler: PathBuf,
@@ -63,6 +69,7 @@ impl PluginHost {
             engine,
             space,
             instances: Semaphore::new(limits.instances as usize),
+            checking: Arc::new(Semaphore::new(CHECKS_AT_ONCE)),
             compiling: Semaphore::new(1),
             compiler: compiler.unwrap_or_else(this_binary),
             limits,

@@ -48,8 +48,11 @@ impl Schema {
     pub(super) const MAX_BYTES: usize = 64 << 10;
     const MAX_PARTS: usize = 2_000;
     const MAX_PATTERNS: usize = 32;
-    /// What one compiled pattern may take.
-    const MAX_PATTERN_BYTES: usize = 256 << 10;
+    /// What one compiled pattern may take, which also bounds its time: that is as long as the
+    /// content, times as much as this comes to.
+    const MAX_PATTERN_BYTES: usize = 32 << 10;
+    /// What its faster form may take in memory.
+    const MAX_AUTOMATON_BYTES: usize = 1 << 20;
 
     pub(super) fn parse(text: &str) -> Result<Self, SchemaError> {
         if text.len() > Self::MAX_BYTES {
@@ -61,7 +64,7 @@ impl Schema {
         // Without look-around and back references, whose cost has no bound.
         let patterns = PatternOptions::regex()
             .size_limit(Self::MAX_PATTERN_BYTES)
-            .dfa_size_limit(Self::MAX_PATTERN_BYTES);
+            .dfa_size_limit(Self::MAX_AUTOMATON_BYTES);
         jsonschema::options()
             // Whatever its `$schema` says.
             .with_draft(Draft::Draft202012)

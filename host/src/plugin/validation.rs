@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::Value as Json;
-use tokio::time::timeout;
+use tokio::{sync::AcquireError, time::timeout};
 
 use super::{
     Fault,
@@ -152,12 +152,16 @@ impl Chain<'_> {
         let Some(schema) = schema else { return Ok(Vec::new()) };
         // A schema of a stranger's may take long: it takes one of the org's places, aside from
         // the threads that serve everybody, and gives it back when it is done, heard or not.
-        let share = Arc::clone(&self.plugins.share).acquire_owned();
-        let place = timeout(self.limits().wait_for_instance, share).await;
-        let place = place.map_err(|_| Fault::Busy)?.map_err(|_| Fault::Busy)?;
+        let places = async {
+            let share = Arc::clone(&self.plugins.share).acquire_owned().await?;
+            let checking = Arc::clone(&self.turn.host.0.checking).acquire_owned().await?;
+            Ok::<_, AcquireError>((share, checking))
+        };
+        let places = timeout(self.limits().wait_for_instance, places).await;
+        let places = places.map_err(|_| Fault::Busy)?.map_err(|_| Fault::Busy)?;
         let checking = tokio::task::spawn_blocking(move || {
             let violations = schema.violations(&content);
-            drop(place);
+            drop(places);
             violations
         });
         let patience = self.turn.left().min(plugin.patience(Hook::ValidateContent, self.limits()));

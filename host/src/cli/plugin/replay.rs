@@ -44,9 +44,11 @@ pub(super) async fn run(args: &ReplayArgs) -> Result<(), CliError> {
         })?;
     let mut replay = Replay { args, wasm, ready: None, replayed: 0, differing: 0, skipped: 0 };
     for receipt in &receipts.receipts {
-        output::line(format!("receipt {} of {}", receipt.id, receipt.asked_at))?;
+        // Of a file that may be anybody's: nothing in it steers the terminal.
+        let asked_at = receipt.asked_at.escape_debug();
+        output::line(format!("receipt {} of {asked_at}", receipt.id))?;
         if let Some(why) = &receipt.not_replayable {
-            output::line(format!("  not replayable: {why}"))?;
+            output::line(format!("  not replayable: {}", why.escape_debug()))?;
         }
         for call in &receipt.calls {
             replay.call(call).await?;
@@ -69,7 +71,8 @@ impl Replay<'_> {
     async fn call(&mut self, call: &CallView) -> Result<(), CliError> {
         let step = &call.step;
         let is_meant = self.args.plugin.as_ref().is_none_or(|name| *name == step.plugin);
-        let title = format!("  {} {} {}", step.plugin, step.hook, short(&step.version));
+        let version = short(&step.version);
+        let title = format!("  {} {} {version}", step.plugin, step.hook).escape_debug().to_string();
         if !is_meant {
             return Ok(());
         }

@@ -71,6 +71,8 @@ pub struct Plugins {
     ready: Cache<OrgId, ()>,
     /// One reload of an org at a time: an older one must not overwrite a newer.
     reloading: Arc<DashMap<OrgId, Arc<Mutex<()>>>>,
+    /// One test of an org at a time.
+    testing: Arc<DashMap<OrgId, Arc<Mutex<()>>>>,
     senders: Senders,
     nudges: Nudges,
     stages: Arc<Stages>,
@@ -98,6 +100,7 @@ impl Plugins {
             compiled,
             ready,
             reloading: Arc::default(),
+            testing: Arc::default(),
             senders,
             nudges: Nudges::default(),
             stages: Arc::new(stages),

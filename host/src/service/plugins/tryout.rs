@@ -36,6 +36,11 @@ impl Plugins {
         let candidate = self.candidate(caller, name, version).await?;
         let config = config.unwrap_or_else(|| candidate.row.config.clone());
         let installation = candidate.install(config).await?;
+        // One at a time: it has places beside those for the org's messages.
+        let turn = self.testing.entry(caller.org.id).or_default().clone();
+        let _turn = turn.try_lock().map_err(|_| {
+            Error::Conflict("another test of this org is running; try again when it is over".into())
+        })?;
         try_out(&self.host, self.stages.stand_in, installation, scenario)
             .await
             .map_err(|error| not_asked(&error))
