@@ -18,6 +18,7 @@ fn strict() -> PluginHost {
         chain_timeout: Duration::from_secs(5),
         instances: 2,
         instances_per_org: 1,
+        wait_for_instance: Duration::from_millis(20),
         ..Limits::default()
     })
 }
