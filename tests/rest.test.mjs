@@ -246,6 +246,7 @@ describe('An org’s settings', () => {
       syncDays: 30,
       adminReads: 'held-and-flagged',
       reviewDays: 30,
+      receiptDays: 7,
       auditDays: 365,
       limits: {
         sendBurst: 40,
