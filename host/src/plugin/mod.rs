@@ -28,6 +28,7 @@ mod local_time;
 mod meter;
 mod native;
 mod notify;
+mod plain_json;
 mod printed;
 mod recording;
 mod rehearsal;

@@ -19,8 +19,9 @@ use super::{
     content::Rule,
     hooks::Installed,
     imports::Reach,
+    plain_json::written_plainly,
 };
-use crate::domain::{Body, BodyLimits, Outcome, Rejection, Run, Step, Violation};
+use crate::domain::{Body, BodyLimits, ContentType, Outcome, Rejection, Run, Step, Violation};
 
 /// A body on its way through the plugins that judge its type.
 pub(super) struct Validation {
@@ -79,6 +80,8 @@ impl Chain<'_> {
             runs: Vec::new(),
             is_invalid: false,
         };
+        // Filters look for words, and not for how JSON may spell them.
+        validation.write_plainly();
         for plugin in self.validators(body) {
             let called = self.validity(plugin, &validation.body).await;
             plugin.count(Hook::ValidateContent, &called, Validity::as_str);
@@ -86,6 +89,7 @@ impl Chain<'_> {
                 break;
             }
         }
+        validation.write_plainly();
         validation
     }
 
@@ -171,6 +175,14 @@ impl Chain<'_> {
 }
 
 impl Validation {
+    fn write_plainly(&mut self) {
+        if matches!(self.body.content_type, ContentType::Namespaced(_))
+            && let Some(plain) = written_plainly(&self.body.content)
+        {
+            self.body.content = plain;
+        }
+    }
+
     /// Adds what one plugin made of it. A break: nobody else is to be asked.
     fn take(&mut self, plugin: &Installed, called: Called<Validity>) -> ControlFlow<()> {
         let mut step = step(plugin, Hook::ValidateContent, &called);
