@@ -71,8 +71,8 @@ impl From<&domain::UserProfile> for types::Person {
 impl types::Message {
     pub(super) fn new(
         message: &domain::Message,
-        sender: &domain::UserProfile,
-        recipient: &domain::UserProfile,
+        sender: impl Into<types::Person>,
+        recipient: impl Into<types::Person>,
     ) -> Self {
         Self {
             id: message.id.to_string(),

@@ -23,7 +23,7 @@ pub(super) use again::{Again, Repeated};
 use super::{
     BeforeSend, Door, Fault, Limits, PluginHost,
     answer::{Decision, Rules},
-    bindings::{before_send, log, types, unix_ms, validate_content},
+    bindings::{before_send, types, unix_ms, validate_content},
     compile::Compiled,
     imports::{Reach, Served, Serving},
     input::Input,
@@ -158,18 +158,11 @@ impl Turn<'_> {
         callee: Arc<Callee>,
     ) -> Option<Called<Vec<validate_content::ContentType>>> {
         let hook = compiled.exports.validate_content.as_ref()?;
-        let (now, patience) = (OffsetDateTime::now_utc(), self.host.0.limits.call_timeout);
-        let mut entered = match self.enter(callee, now, patience, None).await {
-            Ok(entered) => entered,
-            Err(never) => return Some(never),
-        };
-        let store = &mut entered.store;
-        let call = async {
+        let said = self.ask_alone(callee, async |store| {
             let instance = compiled.instances.instantiate_async(&mut *store).await?;
             hook.load(&mut *store, &instance)?.call_content_types(&mut *store).await
-        };
-        let said = within(entered.budget, call).await;
-        Some(entered.end(said))
+        });
+        Some(said.await)
     }
 
     /// Lets a version check its configuration; `None`: it has nothing to say.
@@ -179,18 +172,26 @@ impl Turn<'_> {
         callee: Arc<Callee>,
     ) -> Option<Called<Result<(), String>>> {
         let lifecycle = compiled.exports.lifecycle.as_ref()?;
+        let said = self.ask_alone(callee, async |store| {
+            let instance = compiled.instances.instantiate_async(&mut *store).await?;
+            lifecycle.load(&mut *store, &instance)?.call_check(&mut *store).await
+        });
+        Some(said.await)
+    }
+
+    /// A call about the version itself: the server has nothing to tell it.
+    async fn ask_alone<T>(
+        &self,
+        callee: Arc<Callee>,
+        call: impl AsyncFnOnce(&mut Store<Guest>) -> wasmtime::Result<T>,
+    ) -> Called<T> {
         let (now, patience) = (OffsetDateTime::now_utc(), self.host.0.limits.call_timeout);
         let mut entered = match self.enter(callee, now, patience, None).await {
             Ok(entered) => entered,
-            Err(never) => return Some(never),
+            Err(never) => return never,
         };
-        let store = &mut entered.store;
-        let call = async {
-            let instance = compiled.instances.instantiate_async(&mut *store).await?;
-            lifecycle.load(&mut *store, &instance)?.call_check(&mut *store).await
-        };
-        let outcome = within(entered.budget, call).await;
-        Some(entered.end(outcome))
+        let said = within(entered.budget, call(&mut entered.store)).await;
+        entered.end(said)
     }
 
     /// Waits for an instance.
@@ -256,9 +257,7 @@ impl Entered<'_> {
             let guest = hook.load(&mut *store, &instance)?;
             let answer = guest.call_before_send(&mut *store, &context, &draft, previous.as_ref());
             let answer = answer.await?;
-            if let Err(types::Failure::Declined(reason)) = &answer {
-                log::Host::write(store.data_mut(), log::Level::Warn, reason.clone());
-            }
+            store.data_mut().note_declined(&answer);
             Ok(answer)
         };
         within(self.budget, call).await
@@ -276,9 +275,7 @@ impl Entered<'_> {
             let instance = compiled.instances.instantiate_async(&mut *store).await?;
             let guest = hook.load(&mut *store, &instance)?;
             let answer = guest.call_validate(&mut *store, &context, &body).await?;
-            if let Err(types::Failure::Declined(reason)) = &answer {
-                log::Host::write(store.data_mut(), log::Level::Warn, reason.clone());
-            }
+            store.data_mut().note_declined(&answer);
             Ok(answer)
         };
         within(self.budget, call).await

@@ -104,16 +104,7 @@ impl From<&What> for on_event::What {
 
 impl From<&ShownMessage> for types::Message {
     fn from(shown: &ShownMessage) -> Self {
-        let message = &shown.message;
-        Self {
-            id: message.id.to_string(),
-            sender: (&shown.sender).into(),
-            recipient: (&shown.recipient).into(),
-            body: (&message.body).into(),
-            reply_to: message.reply_to.map(|id| id.to_string()),
-            seq: message.seq.and_then(|seq| u64::try_from(seq).ok()),
-            created_at_ms: unix_ms(message.created_at),
-        }
+        Self::new(&shown.message, &shown.sender, &shown.recipient)
     }
 }
 

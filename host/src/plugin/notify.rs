@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     Fault, Hook, Hooks,
     answer::{invalid, parse_object, parse_text},
-    bindings::{log, on_notify, types, unix_ms},
+    bindings::{on_notify, types, unix_ms},
     call::{Called, Turn, within},
     compile::Compiled,
     imports::{Reach, Serving},
@@ -148,9 +148,7 @@ impl Turn<'_> {
             let guest = hook.load(&mut *store, &instance)?;
             let answer = guest.call_on_notify(&mut *store, &call, &notification, &recipient);
             let answer = answer.await?;
-            if let Err(types::Failure::Declined(reason)) = &answer {
-                log::Host::write(store.data_mut(), log::Level::Warn, reason.clone());
-            }
+            store.data_mut().note_declined(&answer);
             Ok(answer)
         };
         let outcome = within(entered.budget, asking).await;

@@ -119,6 +119,13 @@ impl Guest {
         self.served.take().map_or((None, None), |served| (served.staged, served.tape))
     }
 
+    /// Where it could not decide, the log says why.
+    pub(super) fn note_declined<T>(&mut self, answer: &Result<T, types::Failure>) {
+        if let Err(types::Failure::Declined(reason)) = answer {
+            log::Host::write(self, log::Level::Warn, reason.clone());
+        }
+    }
+
     /// Called at the first check after a tick, so only while the guest computes.
     fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
         self.ticks_left = self.ticks_left.checked_sub(1).ok_or(OverTime)?;

@@ -10,7 +10,7 @@ use crate::{
     domain::EventKind,
     plugin::{
         Fault,
-        bindings::{log, types, unix_ms},
+        bindings::{types, unix_ms},
         compile::Compiled,
         events::OnEvent,
         imports::Serving,
@@ -52,9 +52,7 @@ impl Turn<'_> {
             let instance = compiled.instances.instantiate_async(&mut *store).await?;
             let guest = hook.load(&mut *store, &instance)?;
             let answer = guest.call_on_event(&mut *store, &call, &event).await?;
-            if let Err(types::Failure::Declined(reason)) = &answer {
-                log::Host::write(store.data_mut(), log::Level::Warn, reason.clone());
-            }
+            store.data_mut().note_declined(&answer);
             Ok(answer)
         };
         let outcome = within(entered.budget, telling).await;
@@ -71,17 +69,11 @@ impl Turn<'_> {
         callee: Arc<Callee>,
     ) -> Option<Called<Vec<EventKind>>> {
         let hook = compiled.exports.on_event.as_ref()?;
-        let (now, patience) = (OffsetDateTime::now_utc(), self.host.0.limits.call_timeout);
-        let mut entered = match self.enter(callee, now, patience, None).await {
-            Ok(entered) => entered,
-            Err(never) => return Some(never),
-        };
-        let store = &mut entered.store;
-        let call = async {
+        let said = self.ask_alone(callee, async |store| {
             let instance = compiled.instances.instantiate_async(&mut *store).await?;
-            hook.load(&mut *store, &instance)?.call_kinds(&mut *store).await
-        };
-        let outcome = within(entered.budget, call).await;
-        Some(entered.end(outcome.map(|kinds| kinds.into_iter().map(Into::into).collect())))
+            let kinds = hook.load(&mut *store, &instance)?.call_kinds(&mut *store).await?;
+            Ok(kinds.into_iter().map(Into::into).collect())
+        });
+        Some(said.await)
     }
 }
