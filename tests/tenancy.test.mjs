@@ -38,6 +38,7 @@ describe('The same e-mail in two orgs', () => {
     await alice.del(`${MESSAGES}/${second.id}`);
     await settle(otherBob, otherAlice, sockets[0]);
     await settle(otherAlice, otherBob, sockets[1]);
+    for (const socket of sockets) await socket.next('messageSent');
 
     for (const socket of sockets) {
       for (const event of ['messageRead', 'threadRead', 'messageUpdated', 'messageDeleted']) {

@@ -1,6 +1,8 @@
 //! The writer's batch: whatever waits, stored in one statement, each row with its own org.
 
 mod news;
+mod repeats;
+mod tables;
 
 use std::collections::HashMap;
 
@@ -8,12 +10,16 @@ use time::OffsetDateTime;
 
 use sqlx::{Connection, PgConnection};
 
+use self::{
+    repeats::{insert_unrepeated, is_repeated},
+    tables::Tables,
+};
 use super::{
     Db, DbError, OrgConn,
     held::{self, NewHold},
     kv::{self, Committed},
 };
-use crate::domain::{ClientId, Decision, Draft, MessageId, OrgId, StagedWrites, ThreadId, UserId};
+use crate::domain::{Decision, Draft, MessageId, OrgId, StagedWrites, ThreadId, UserId};
 
 pub use news::News;
 
@@ -66,67 +72,6 @@ pub struct Placed {
     pub untold: bool,
 }
 
-/// One side of a stored draft.
-struct SideRow {
-    ord: i64,
-    /// This is the sender's side.
-    wrote: bool,
-    seq: Option<i64>,
-    /// What this side had been given in the thread before the batch.
-    former_given_seq: i64,
-    created_at: OffsetDateTime,
-}
-
-/// The columns of a batch, one array each.
-#[derive(Default)]
-struct Columns<'a> {
-    org_ids: Vec<OrgId>,
-    ids: Vec<MessageId>,
-    thread_ids: Vec<ThreadId>,
-    sender_ids: Vec<UserId>,
-    recipient_ids: Vec<UserId>,
-    client_ids: Vec<Option<&'a str>>,
-    request_hashes: Vec<&'a [u8]>,
-    contents: Vec<&'a str>,
-    content_types: Vec<&'a str>,
-    attachments: Vec<String>,
-    metadata: Vec<String>,
-    reply_tos: Vec<Option<MessageId>>,
-    fates: Vec<i16>,
-    decisions: Vec<Option<String>>,
-    previews: Vec<Option<&'a str>>,
-    asks_notify: Vec<bool>,
-}
-
-impl<'a> Columns<'a> {
-    fn of(batch: &'a [NewMessage]) -> Self {
-        let mut columns = Self::default();
-        for NewMessage { org_id, id, draft, fate, decision, asks_notify, .. } in batch {
-            columns.org_ids.push(*org_id);
-            columns.ids.push(*id);
-            columns.thread_ids.push(draft.thread_id());
-            columns.sender_ids.push(draft.sender_id);
-            columns.recipient_ids.push(draft.recipient_id);
-            columns.client_ids.push(draft.client_id.as_ref().map(ClientId::as_str));
-            columns.request_hashes.push(&draft.request_hash);
-            columns.contents.push(&draft.body.content);
-            columns.content_types.push(draft.body.content_type.as_str());
-            columns.attachments.push(json_text(&draft.body.attachments));
-            columns.metadata.push(json_text(&draft.body.metadata));
-            columns.reply_tos.push(draft.reply_to);
-            columns.fates.push(fate.code());
-            columns.decisions.push(decision.as_ref().map(json_text));
-            columns.previews.push(draft.body.preview.as_deref());
-            columns.asks_notify.push(*asks_notify);
-        }
-        columns
-    }
-}
-
-fn json_text(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).expect("strings and numbers have a JSON form")
-}
-
 /// Stores a batch, in its order: each message with its place in the thread, both sides'
 /// thread state, their changes, and the recipient's notification.
 ///
@@ -138,42 +83,45 @@ fn json_text(value: &impl serde::Serialize) -> String {
 /// At most one row of a batch may carry a given (org, sender, client id).
 pub async fn insert(db: &Db, batch: &[NewMessage]) -> Result<Vec<Option<Placed>>, DbError> {
     let mut conn = db.batches.acquire().await?;
+    match insert_fresh(&mut conn, batch).await {
+        Err(error) if is_repeated(&error) => {
+            // Boxed: rare. Nothing of the batch is stored.
+            Box::pin(insert_unrepeated(&mut conn, batch, error)).await
+        }
+        placed => Ok(placed?.into_iter().map(Some).collect()),
+    }
+}
+
+/// Stores a batch of which no client id is stored yet.
+async fn insert_fresh(
+    conn: &mut PgConnection,
+    batch: &[NewMessage],
+) -> Result<Vec<Placed>, DbError> {
     if !batch.iter().any(|row| matches!(row.fate, Fate::Held(_)) || row.news.is_some()) {
-        return Ok(place(batch, &insert_messages(&mut conn, batch).await?));
+        return insert_messages(conn, batch).await;
     }
     // Boxed, so that batches which hold nothing do not carry it along.
-    Box::pin(insert_with_more(&mut conn, batch)).await
+    Box::pin(insert_with_more(conn, batch)).await
 }
 
 async fn insert_with_more(
     conn: &mut PgConnection,
     batch: &[NewMessage],
-) -> Result<Vec<Option<Placed>>, DbError> {
+) -> Result<Vec<Placed>, DbError> {
     let mut tx = conn.begin().await?;
     let placed = insert_all(&mut tx, batch).await?;
     tx.commit().await?;
     Ok(placed)
 }
 
-async fn insert_all(
-    tx: &mut PgConnection,
-    batch: &[NewMessage],
-) -> Result<Vec<Option<Placed>>, DbError> {
-    let mut placed = place(batch, &insert_messages(tx, batch).await?);
-    let stored: Vec<&NewMessage> = batch
-        .iter()
-        .zip(&placed)
-        .filter(|(_, placed)| placed.is_some())
-        .map(|(row, _)| row)
-        .collect();
-    if stored.iter().any(|row| matches!(row.fate, Fate::Held(_))) {
-        held::insert_batch(tx, stored.iter().copied()).await?;
+async fn insert_all(tx: &mut PgConnection, batch: &[NewMessage]) -> Result<Vec<Placed>, DbError> {
+    let mut placed = insert_messages(tx, batch).await?;
+    if batch.iter().any(|row| matches!(row.fate, Fate::Held(_))) {
+        held::insert_batch(tx, batch).await?;
     }
-    let crowded = news::insert(tx, &stored).await?;
+    let crowded = news::insert(tx, batch).await?;
     for (row, placed) in batch.iter().zip(&mut placed) {
-        if let Some(placed) = placed {
-            placed.untold = row.news.is_some() && crowded.contains(&row.org_id);
-        }
+        placed.untold = row.news.is_some() && crowded.contains(&row.org_id);
     }
     Ok(placed)
 }
@@ -201,10 +149,14 @@ pub async fn insert_together(
     if kv::commit_all(&mut org, staged).await? == Committed::Conflict {
         return Ok(Together::Conflict);
     }
-    let placed = insert_all(&mut tx, std::slice::from_ref(row)).await?;
-    let Some(Some(placed)) = placed.first().copied() else { return Ok(Together::Duplicate) };
-    tx.commit().await?;
-    Ok(Together::Stored(placed))
+    match insert_all(&mut tx, std::slice::from_ref(row)).await {
+        Err(error) if is_repeated(&error) => Ok(Together::Duplicate),
+        placed => {
+            let placed = placed?[0];
+            tx.commit().await?;
+            Ok(Together::Stored(placed))
+        }
+    }
 }
 
 /// Of each thread only what is not held moves its `seq` on; what is shadowed or held has no
@@ -213,88 +165,56 @@ pub async fn insert_together(
 async fn insert_messages(
     conn: &mut PgConnection,
     batch: &[NewMessage],
-) -> Result<Vec<SideRow>, DbError> {
-    let columns = Columns::of(batch);
-    sqlx::query_as!(
-        SideRow,
+) -> Result<Vec<Placed>, DbError> {
+    let Tables { threads, states, users, changes, messages } = Tables::of(batch);
+    let rows = sqlx::query_as!(
+        Row,
         r#"
-        with fresh as materialized (
-            select *
-            from unnest(
-                $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[],
-                $7::bytea[], $8::text[], $9::text[], $10::text[], $11::text[], $12::uuid[],
-                $13::smallint[], $14::text[], $15::text[], $16::boolean[]
-            ) with ordinality as draft (
-                org_id, id, thread_id, sender_id, recipient_id, client_id,
-                request_hash, content, content_type, attachments, metadata, reply_to,
-                fate, decision, preview, asks_notify, ord
-            )
-            where client_id is null or not exists (
-                select
-                from messages as sent
-                where sent.org_id = draft.org_id
-                    and sent.sender_id = draft.sender_id
-                    and sent.client_id = draft.client_id
-            )
-        ),
-        thread as (
+        with thread as (
             insert into threads (org_id, id, last_seq)
-            select org_id, thread_id, count(*) filter (where fate <> 2)
-            from fresh
-            group by org_id, thread_id
-            order by org_id, thread_id
+            select *
+            from unnest($1::uuid[], $2::uuid[], $3::bigint[])
             on conflict (org_id, id) do update
                 set last_seq = threads.last_seq + excluded.last_seq
             returning org_id, id, last_seq
         ),
         placed as materialized (
-            select
-                fresh.*,
-                case when fate <> 2 then
-                    thread.last_seq + 1 - count(*) filter (where fate <> 2) over (
-                        partition by fresh.org_id, fresh.thread_id order by fresh.ord desc
-                    )
-                end as seq
-            from fresh
-            join thread on thread.org_id = fresh.org_id and thread.id = fresh.thread_id
-        ),
-        side as materialized (
-            select org_id, thread_id, ord, id, seq, sender_id as user_id, recipient_id as peer_id,
-                0 as unread, true as wrote
-            from placed
-            union all
-            select org_id, thread_id, ord, id, seq, recipient_id, sender_id, 1, false
-            from placed
-            where fate = 0
+            select draft.*, thread.last_seq - draft.below as seq
+            from unnest($4::uuid[], $5::uuid[], $6::uuid[], $7::bigint[]) with ordinality
+                as draft (org_id, id, thread_id, below, ord)
+            join thread on thread.org_id = draft.org_id and thread.id = draft.thread_id
         ),
         thread_state as (
             insert into thread_states
                 (org_id, user_id, thread_id, peer_id, given_seq, unread_count,
-                 last_message_id, active_id, opened)
+                 last_message_id, active_id, active_minute, opened)
             select
-                org_id, user_id, thread_id, peer_id, coalesce(max(seq), 0), sum(unread),
-                (array_agg(id order by ord desc))[1],
-                (array_agg(id order by ord desc))[1],
-                (array_agg(wrote order by ord desc))[count(*)]
-            from side
-            group by org_id, user_id, thread_id, peer_id
-            order by org_id, user_id, thread_id
+                state.org_id, user_id, thread_id, peer_id,
+                coalesce(thread.last_seq - below, 0), unread,
+                last_id, last_id, active_minute, opened
+            from unnest(
+                $8::uuid[], $9::uuid[], $10::uuid[], $11::uuid[], $12::bigint[], $13::bigint[],
+                $14::uuid[], $15::integer[], $16::boolean[]
+            ) as state (
+                org_id, user_id, thread_id, peer_id, below, unread, last_id, active_minute, opened
+            )
+            join thread on thread.org_id = state.org_id and thread.id = state.thread_id
+            order by state.org_id, user_id, thread_id
             on conflict (org_id, user_id, thread_id) do update set
                 former_given_seq = thread_states.given_seq,
                 given_seq = greatest(thread_states.given_seq, excluded.given_seq),
                 unread_count = thread_states.unread_count + excluded.unread_count,
                 last_message_id = excluded.last_message_id,
-                active_id = excluded.active_id
+                active_id = excluded.active_id,
+                active_minute = excluded.active_minute
             returning org_id, user_id, thread_id, former_given_seq
         ),
         user_state as (
             insert into user_states (org_id, user_id, position, unread_count)
-            select org_id, user_id, count(*), sum(unread)
-            from side
+            select *
+            from unnest($17::uuid[], $18::uuid[], $19::bigint[], $20::bigint[])
             -- Not before every thread state is taken.
             where (select count(*) from thread_state) > 0
-            group by org_id, user_id
-            order by org_id, user_id
             on conflict (org_id, user_id) do update set
                 position = user_states.position + excluded.position,
                 unread_count = user_states.unread_count + excluded.unread_count
@@ -302,21 +222,17 @@ async fn insert_messages(
         ),
         change as (
             insert into changes (org_id, user_id, position, kind, message_id)
-            select
-                side.org_id,
-                side.user_id,
-                user_state.position + 1 - row_number() over (
-                    partition by side.org_id, side.user_id order by side.ord desc
-                ),
-                'message',
-                side.id
-            from side
-            join user_state using (org_id, user_id)
+            select side.org_id, side.user_id, user_state.position - side.below, 'message', side.id
+            from unnest($21::uuid[], $22::uuid[], $23::bigint[], $24::uuid[])
+                as side (org_id, user_id, below, id)
+            join user_state
+                on user_state.org_id = side.org_id and user_state.user_id = side.user_id
         ),
         notification as (
             insert into notifications (org_id, user_id, id, undecided, due_at)
             select org_id, recipient_id, id, asks_notify, case when asks_notify then now() end
-            from placed
+            from unnest($4::uuid[], $26::uuid[], $5::uuid[], $34::smallint[], $37::boolean[])
+                as draft (org_id, recipient_id, id, fate, asks_notify)
             where fate = 0
         ),
         stored as (
@@ -331,61 +247,112 @@ async fn insert_messages(
                 case when fate = 2 then 'held' else 'sent' end, fate = 1, decision::jsonb,
                 preview
             from placed
+            join unnest(
+                $25::uuid[], $26::uuid[], $27::text[], $28::bytea[], $29::text[], $30::text[],
+                $31::text[], $32::text[], $33::uuid[], $34::smallint[], $35::text[], $36::text[]
+            ) with ordinality as body (
+                sender_id, recipient_id, client_id, request_hash, content, content_type,
+                attachments, metadata, reply_to, fate, decision, preview, ord
+            ) on body.ord = placed.ord
         )
         select
-            side.ord as "ord!",
-            side.wrote as "wrote!",
-            side.seq,
-            thread_state.former_given_seq,
+            ord, null::uuid as "org_id: OrgId", null::uuid as "user_id: UserId",
+            null::uuid as "thread_id: ThreadId", seq as number,
             date_trunc('milliseconds', now()) as "created_at!"
-        from side
-        join thread_state using (org_id, user_id, thread_id)
-        order by side.ord
+        from placed
+        union all
+        select
+            null, org_id, user_id, thread_id, former_given_seq,
+            date_trunc('milliseconds', now())
+        from thread_state
         "#,
-        &columns.org_ids as &[OrgId],
-        &columns.ids as &[MessageId],
-        &columns.thread_ids as &[ThreadId],
-        &columns.sender_ids as &[UserId],
-        &columns.recipient_ids as &[UserId],
-        &columns.client_ids as &[Option<&str>],
-        &columns.request_hashes as &[&[u8]],
-        &columns.contents as &[&str],
-        &columns.content_types as &[&str],
-        &columns.attachments,
-        &columns.metadata,
-        &columns.reply_tos as &[Option<MessageId>],
-        &columns.fates,
-        &columns.decisions as &[Option<String>],
-        &columns.previews as &[Option<&str>],
-        &columns.asks_notify,
+        &threads.org_ids as &[OrgId],
+        &threads.ids as &[ThreadId],
+        &threads.counts,
+        &messages.org_ids as &[OrgId],
+        &messages.ids as &[MessageId],
+        &messages.thread_ids as &[ThreadId],
+        &messages.below as &[Option<i64>],
+        &states.org_ids as &[OrgId],
+        &states.user_ids as &[UserId],
+        &states.thread_ids as &[ThreadId],
+        &states.peer_ids as &[UserId],
+        &states.below as &[Option<i64>],
+        &states.unread,
+        &states.last_ids as &[MessageId],
+        &states.active_minutes,
+        &states.opened,
+        &users.org_ids as &[OrgId],
+        &users.ids as &[UserId],
+        &users.changes,
+        &users.unread,
+        &changes.org_ids as &[OrgId],
+        &changes.user_ids as &[UserId],
+        &changes.below,
+        &changes.message_ids as &[MessageId],
+        &messages.sender_ids as &[UserId],
+        &messages.recipient_ids as &[UserId],
+        &messages.client_ids as &[Option<&str>],
+        &messages.request_hashes as &[&[u8]],
+        &messages.contents as &[&str],
+        &messages.content_types as &[&str],
+        &messages.attachments,
+        &messages.metadata,
+        &messages.reply_tos as &[Option<MessageId>],
+        &messages.fates,
+        &messages.decisions as &[Option<String>],
+        &messages.previews as &[Option<&str>],
+        &messages.asks_notify,
     )
     .fetch_all(conn)
-    .await
+    .await?;
+    Ok(place(batch, rows))
 }
 
-/// Puts the two sides of each stored draft together; `rows` come in the batch's order.
-fn place(batch: &[NewMessage], rows: &[SideRow]) -> Vec<Option<Placed>> {
-    let mut placed: Vec<Option<Placed>> = vec![None; batch.len()];
+/// What the statement answers: the `seq` of a draft, by its place in the batch, or what a side
+/// of a thread had been given before.
+struct Row {
+    ord: Option<i64>,
+    org_id: Option<OrgId>,
+    user_id: Option<UserId>,
+    thread_id: Option<ThreadId>,
+    number: Option<i64>,
+    created_at: OffsetDateTime,
+}
+
+fn place(batch: &[NewMessage], rows: Vec<Row>) -> Vec<Placed> {
+    let mut seqs = vec![None; batch.len()];
     // What each side of a thread holds, as the batch goes on.
-    let mut given: HashMap<_, i64> = HashMap::new();
+    let mut given: HashMap<_, i64> = HashMap::with_capacity(rows.len() - batch.len());
+    let created_at = rows[0].created_at;
     for row in rows {
-        let index = usize::try_from(row.ord - 1).expect("ordinality counts from one");
-        let NewMessage { org_id, draft, .. } = &batch[index];
-        let user = if row.wrote { draft.sender_id } else { draft.recipient_id };
-        let given = given.entry((*org_id, draft.thread_id(), user)).or_insert(row.former_given_seq);
-        let prev_seq = std::mem::replace(given, row.seq.unwrap_or(*given));
-        let place = placed[index].get_or_insert(Placed {
-            seq: row.seq,
-            created_at: row.created_at,
-            sender_prev_seq: 0,
-            recipient_prev_seq: 0,
+        match row {
+            Row { ord: Some(ord), number, .. } => {
+                seqs[usize::try_from(ord - 1).expect("ordinality counts from one")] = number;
+            }
+            Row { org_id, user_id, thread_id, number, .. } => {
+                given.insert((org_id, user_id, thread_id), number.unwrap_or_default());
+            }
+        }
+    }
+    let mut placed = Vec::with_capacity(batch.len());
+    for (NewMessage { org_id, draft, fate, .. }, seq) in batch.iter().zip(seqs) {
+        let mut former = |user| {
+            let side = (Some(*org_id), Some(user), Some(draft.thread_id()));
+            let given = given.get_mut(&side)?;
+            Some(std::mem::replace(given, seq.unwrap_or(*given)))
+        };
+        let is_given = matches!(fate, Fate::Sent);
+        placed.push(Placed {
+            seq,
+            created_at,
+            sender_prev_seq: former(draft.sender_id).unwrap_or_default(),
+            recipient_prev_seq: is_given
+                .then(|| former(draft.recipient_id))
+                .flatten()
+                .unwrap_or_default(),
             untold: false,
         });
-        if row.wrote {
-            place.sender_prev_seq = prev_seq;
-        } else {
-            place.recipient_prev_seq = prev_seq;
-        }
     }
     placed
 }

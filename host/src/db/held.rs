@@ -181,11 +181,11 @@ fn row(hold: &NewHold, message: (OrgId, MessageId, ThreadId, UserId)) -> Json {
 }
 
 /// Stores the holds of a batch, in its transaction.
-pub(super) async fn insert_batch<'a>(
+pub(super) async fn insert_batch(
     conn: &mut PgConnection,
-    stored: impl Iterator<Item = &'a NewMessage>,
+    batch: &[NewMessage],
 ) -> Result<(), DbError> {
-    let rows = stored.filter_map(|new| {
+    let rows = batch.iter().filter_map(|new| {
         let Fate::Held(hold) = &new.fate else { return None };
         let message = (new.org_id, new.id, new.draft.thread_id(), new.draft.sender_id);
         let mut row = row(hold, message);

@@ -134,18 +134,21 @@ pub async fn give(
     seq: i64,
 ) -> Result<i64, DbError> {
     let received = user == message.recipient_id;
+    // The message is as old as it is; what is new is that it was given.
+    let active_id = MessageId::new();
     sqlx::query_scalar!(
         r#"
         insert into thread_states
             (org_id, user_id, thread_id, peer_id, given_seq, unread_count, last_message_id,
-             active_id, opened)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, false)
+             active_id, active_minute, opened)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, false)
         on conflict (org_id, user_id, thread_id) do update set
             former_given_seq = thread_states.given_seq,
             given_seq = excluded.given_seq,
             unread_count = thread_states.unread_count + excluded.unread_count,
             last_message_id = excluded.last_message_id,
-            active_id = excluded.active_id
+            active_id = excluded.active_id,
+            active_minute = excluded.active_minute
         returning former_given_seq
         "#,
         conn.org_id as _,
@@ -155,8 +158,8 @@ pub async fn give(
         seq,
         i64::from(received),
         message.id as _,
-        // The message is as old as it is; what is new is that it was given.
-        MessageId::new() as _,
+        active_id as _,
+        active_id.minute(),
     )
     .fetch_one(&mut *conn.conn)
     .await

@@ -65,6 +65,15 @@ id!(
     /// Something that a plugin is to be told of; the same however often it is told.
     EventId
 );
+
+impl MessageId {
+    /// The minute of its making, since 1970; 0 for an id of another kind, which none of ours is.
+    pub fn minute(self) -> i32 {
+        let seconds = self.0.get_timestamp().map_or(0, |made| made.to_unix().0);
+        i32::try_from(seconds / 60).unwrap_or(i32::MAX)
+    }
+}
+
 /// A plugin and the org that it is installed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Installed {

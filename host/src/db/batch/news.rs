@@ -41,10 +41,10 @@ impl Fate {
 /// for that.
 pub(super) async fn insert(
     tx: &mut PgConnection,
-    stored: &[&NewMessage],
+    batch: &[NewMessage],
 ) -> Result<Vec<OrgId>, DbError> {
     let (mut origins, mut events, mut most) = (Vec::new(), Vec::new(), 0);
-    for NewMessage { org_id, id, fate, news, .. } in stored {
+    for NewMessage { org_id, id, fate, news, .. } in batch {
         let Some(news) = news else { continue };
         origins.extend(news.origin.map(|origin| (*org_id, *id, origin)));
         let Some(what) = fate.happening(*id) else { continue };
