@@ -1,14 +1,16 @@
 // What admins do with plugins: who did it, in which order, and two at once.
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { after, describe, test } from 'node:test';
 
 import { assertInvalid, assertProblem } from './harness/assertions.mjs';
 import { draft } from './harness/drafts.mjs';
+import { inRust } from './harness/samples.mjs';
 import { startServer } from './harness/server.mjs';
+import { now } from './harness/tokens.mjs';
 import { until } from './harness/until.mjs';
 import { MESSAGES } from './harness/user.mjs';
-import { bodyOf, Filter, versionOf, WORD_FILTER } from './harness/word_filter.mjs';
+import { bodyOf, Filter, succeed, versionOf, WORD_FILTER } from './harness/word_filter.mjs';
 
 const server = await startServer();
 after(() => server.stop());
@@ -23,8 +25,12 @@ async function administered() {
   return { org, admin: await org.admin() };
 }
 
-/** Oldest first. */
+/** Oldest first, without what it took to make the org. */
 async function auditOf(admin) {
+  return (await wholeAudit(admin)).filter(({ actor }) => actor !== 'operator');
+}
+
+async function wholeAudit(admin) {
   return (await bodyOf(admin.get('/admin/audit'))).reverse();
 }
 
@@ -103,6 +109,101 @@ describe('The audit log', () => {
     assert.deepEqual(done.detail, { failing: sha256(SECOND), version: sha256(WORD_FILTER) });
     const plugin = await bodyOf(admin.get(filter.path));
     assert.deepEqual([plugin.activeVersion, plugin.previousVersion], [sha256(WORD_FILTER), null]);
+  });
+
+  test('says why the server did not go back to a version that refuses its configuration', async () => {
+    const { org, admin } = await administered();
+    const plugin = new Filter(admin, 'guard');
+    await plugin.upload(inRust('redactor'));
+    await plugin.activate();
+    await plugin.upload(WORD_FILTER);
+    await plugin.activate({ autoRollback: true });
+    // The word filter is not asked beforehand and fails; the redactor would refuse it.
+    await plugin.configure(BROKEN);
+    const senders = await org.people('ann', 'ben', 'cat', 'dan', 'eve', 'fay');
+
+    const stayed = await until('the server has seen that it cannot go back', async () => {
+      for (const [index, sender] of senders.entries()) {
+        await sender.post(MESSAGES, draft(senders[(index + 1) % senders.length]));
+      }
+      return (await auditOf(admin)).find(({ action }) => action === 'plugin.stay');
+    });
+
+    assert.deepEqual([stayed.actor, stayed.subject], ['system', 'guard']);
+    assert.deepEqual(stayed.detail, {
+      failing: sha256(WORD_FILTER),
+      version: sha256(inRust('redactor')),
+      configRevision: 2,
+      why: 'its previous version does not take the configuration',
+    });
+    const { activeVersion, previousVersion } = await bodyOf(admin.get(plugin.path));
+    assert.deepEqual([activeVersion, previousVersion], [sha256(WORD_FILTER), sha256(inRust('redactor'))]);
+    assert.match(server.output, /a failing plugin is not rolled back/);
+    assert.ok(!(await auditOf(admin)).some(({ action }) => action === 'plugin.rollback'));
+  });
+});
+
+describe('What the operator does', () => {
+  test('to an org, its keys and its people is in the log of that org', async () => {
+    const { org } = await administered();
+    const [alice, bob] = await org.people('alice', 'bob');
+    const secret = 'a secret that no log may ever show';
+    const key = await org.addKey({ secret, algorithm: 'HS256', kid: 'spare' });
+    const rebinding = { email: alice.email, issuer: '', subject: 'another' };
+
+    await succeed(org.operator('PATCH', '', { name: 'Renamed', settings: { reviewDays: 3 } }));
+    await succeed(org.operator('PATCH', '', { suspended: true }));
+    await succeed(org.operator('PATCH', '', { suspended: false }));
+    await succeed(org.operator('DELETE', `/keys/${key.id}`));
+    await succeed(org.operator('POST', '/users/rebind', rebinding));
+    await succeed(org.operator('POST', '/users/revoke', { email: bob.email }));
+    for (const whose of [alice.email, '--everyone']) {
+      const revoked = await server.cli('user', 'revoke', org.id, whose);
+      assert.equal(revoked.code, 0, revoked.stderr);
+    }
+
+    // A token of a moment ahead, as all those of before are refused.
+    const audit = await wholeAudit(await org.admin('later@example.com', { iat: now() + 4 }));
+    const added = (kid, mayAdmin) => ({ kind: 'secret', kid, algorithm: 'HS256', mayAdmin });
+    assert.deepEqual(
+      audit.map(({ action, detail }) => [action, detail]),
+      [
+        ['key.add', added(null, false)],
+        ['key.add', added(null, true)],
+        ['key.add', added('spare', false)],
+        ['org.rename', { name: 'Renamed' }],
+        ['settings.change', { reviewDays: 3 }],
+        ['org.suspend', {}],
+        ['org.resume', {}],
+        ['key.retire', {}],
+        ['user.rebind', { issuer: '', subject: 'another' }],
+        ['user.revoke', {}],
+        ['user.revoke', {}],
+        ['org.revoke', {}],
+        ['key.add', added(null, true)],
+      ],
+    );
+    assert.deepEqual([...new Set(audit.map(({ actor }) => actor))], ['operator']);
+    const subjects = audit.map(({ subject }) => subject);
+    assert.deepEqual([subjects[2], subjects[7]], [key.id, key.id]);
+    assert.deepEqual([...new Set([...subjects.slice(3, 7), subjects[11]])], [org.id]);
+    // A person by their id.
+    assert.equal(subjects[10], subjects[8]);
+    assert.notEqual(subjects[9], subjects[8]);
+    assert.ok(!JSON.stringify(audit).includes(secret));
+  });
+
+  test('and was refused is not', async () => {
+    const { org, admin } = await administered();
+    const before = await wholeAudit(admin);
+    const nobody = { email: 'nobody@example.com', issuer: '', subject: 's' };
+
+    assertProblem(await org.operator('POST', '/users/rebind', nobody), 404, 'not_found');
+    assertProblem(await org.operator('POST', '/users/revoke', { email: nobody.email }), 404, 'not_found');
+    assertProblem(await org.operator('DELETE', `/keys/${randomUUID()}`), 404, 'not_found');
+    assertProblem(await org.operator('PATCH', '', { settings: { reviewDays: -1 } }), 422, 'invalid');
+
+    assert.deepEqual(await wholeAudit(admin), before);
   });
 });
 

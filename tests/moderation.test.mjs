@@ -1,12 +1,11 @@
-// Ways round a plugin, and changing plugins while messages pass.
+// Ways round a plugin.
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 
 import { assertAckError, assertProblem } from './harness/assertions.mjs';
 import { startServer } from './harness/server.mjs';
-import { until } from './harness/until.mjs';
 import { MESSAGES } from './harness/user.mjs';
-import { Filter, moderated, versionOf, WORD_FILTER } from './harness/word_filter.mjs';
+import { Filter, moderated } from './harness/word_filter.mjs';
 
 const server = await startServer();
 after(() => server.stop());
@@ -113,67 +112,5 @@ describe('A plugin’s word is not gone round', () => {
     const passed = answers.filter((answer) => answer.ok).map((answer) => answer.message.id);
     const stored = (await bob.history(alice)).map((message) => message.id);
     assert.deepEqual(stored, [...passed, after.message.id]);
-  });
-});
-
-describe('Plugins that change under load', () => {
-  test('lose no message and decide none by halves', { timeout: 120_000 }, async () => {
-    const { org, admin } = await talking();
-    const pairs = await Promise.all(
-      Array.from({ length: 10 }, async (_, n) => {
-        const [from, to] = await org.people(`from${n}`, `to${n}`);
-        return { from, to, socket: await from.connect(), sent: [] };
-      }),
-    );
-    const filter = await Filter.install(admin, 'words', { words: 'alpha', mode: 'mask' });
-    const second = (await filter.upload(versionOf(WORD_FILTER, 'second'))).body;
-    let isOver = false;
-    // Ten people, each with at most ten sends on their way: some 500 a second and more.
-    const loads = pairs.map(async (pair) => {
-      for (let n = 0; !isOver; n += 10) {
-        const asked = Array.from({ length: 10 }, (_, k) =>
-          pair.socket.ask('sendMessage', text(pair.to, `alpha beta ${n + k}`)),
-        );
-        for (const answer of await Promise.all(asked)) {
-          assert.equal(answer.ok, true, JSON.stringify(answer));
-          pair.sent.push(answer.message);
-        }
-      }
-    });
-    const count = () => pairs.reduce((sum, pair) => sum + pair.sent.length, 0);
-    const more = async () => {
-      const goal = count() + 200;
-      await until('200 more messages passed', () => count() >= goal, 30_000);
-    };
-
-    await more();
-    for (const words of ['beta', 'alpha', 'beta']) {
-      await filter.configure({ words, mode: 'mask' });
-      await more();
-    }
-    await filter.activate({ version: second.versions[0].version });
-    await more();
-    await filter.disable();
-    await more();
-    await filter.activate();
-    await more();
-    await filter.remove();
-    await more();
-    isOver = true;
-    await Promise.all(loads);
-
-    const outcomes = new Set();
-    for (const { from, to, sent } of pairs) {
-      const history = await to.history(from, '?limit=1000');
-      const kept = new Map(history.map((message) => [message.id, message.content]));
-      const newest = sent.slice(-history.length);
-      assert.equal(history.length, Math.min(sent.length, 1000));
-      for (const [n, message] of newest.entries()) {
-        assert.equal(kept.get(message.id), message.content);
-        assert.ok(message.content.endsWith(` ${sent.length - newest.length + n}`), message.content);
-      }
-      for (const { content } of sent) outcomes.add(content.replace(/ \d+$/, ''));
-    }
-    assert.deepEqual([...outcomes].sort(), ['***** beta', 'alpha ****', 'alpha beta']);
   });
 });

@@ -154,9 +154,11 @@ describe('An admin who reviews', () => {
     for (const [method, path, body] of ADMIN_WRITES.slice(2)) {
       assertProblem(await other.admin.request(method, `/admin/${path}`, { body }), 404, 'not_found');
     }
-    for (const path of ['held', 'flagged', 'refusals', 'audit', 'plugins']) {
+    for (const path of ['held', 'flagged', 'refusals', 'plugins']) {
       assert.deepEqual(await bodyOf(other.admin.get(`/admin/${path}`)), []);
     }
+    const audit = await bodyOf(other.admin.get('/admin/audit'));
+    assert.deepEqual([...new Set(audit.map(({ action }) => action))], ['key.add']);
     assert.equal((await bodyOf(admin.get('/admin/held'))).length, 1);
   });
 

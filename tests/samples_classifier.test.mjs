@@ -1,7 +1,7 @@
 // The outside classifier, and one that it asks: an https server of the test's own.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -10,6 +10,7 @@ import { assertProblem } from './harness/assertions.mjs';
 import { draft } from './harness/drafts.mjs';
 import { guarded, inRust, linesOf, startPatient, uploaded } from './harness/samples.mjs';
 import { makeDataDir } from './harness/server.mjs';
+import { until } from './harness/until.mjs';
 import { MESSAGES } from './harness/user.mjs';
 import { bodyOf, moderated } from './harness/word_filter.mjs';
 
@@ -163,5 +164,38 @@ describe('The outside classifier', () => {
       assertProblem(refused, 422, 'invalid');
       assert.ok(refused.text.includes(says), refused.text);
     }
+  });
+});
+
+describe('A secret that was sealed under a former key', () => {
+  const keys = join(folder, 'sealing.key');
+  const line = (byte) => `${Buffer.alloc(32, byte).toString('base64')}\n`;
+  const seal = (...those) => writeFileSync(keys, those.map(line).join(''));
+
+  test('is spent by its plugin, and without that key too once it was sealed anew', async (t) => {
+    seal(1);
+    const other = await startPatient(`${settings}[secrets]\nkey_file = "${keys}"\n`);
+    t.after(() => other.stop());
+    const { alice, bob } = await guarded(other, CLASSIFIER, CONFIG, TERMS);
+    const isSpent = async () => {
+      asked.length = 0;
+      assert.equal(await stateOf(alice, bob, 'bad words'), 'held');
+      return asked.map(({ headers }) => headers.authorization).includes(`Bearer ${KEY}`);
+    };
+    assert.equal(await isSpent(), true);
+
+    seal(2, 1);
+    await other.restart();
+    assert.equal(await isSpent(), true);
+    await until('it was sealed anew', () => other.output.includes('secrets were sealed under the current key'));
+
+    seal(2);
+    await other.restart();
+    assert.equal(await isSpent(), true);
+
+    seal(1);
+    await other.restart();
+    assert.equal(await isSpent(), false);
+    assert.ok(!other.output.includes(KEY));
   });
 });

@@ -82,9 +82,9 @@ class Org {
   }
 
   /** Someone whose token says `admin`, by a key that may vouch for it. */
-  async admin(email = 'admin@example.com') {
+  async admin(email = 'admin@example.com', claims = {}) {
     const key = randomBytes(32).toString('hex');
     await this.addKey({ secret: key, algorithm: 'HS256', mayAdmin: true });
-    return this.user(email, { roles: ['admin'], kind: 'staff' }, { key });
+    return this.user(email, { roles: ['admin'], kind: 'staff', ...claims }, { key });
   }
 }

@@ -24,9 +24,9 @@ export async function startPatient(settings = '') {
   const folder = makeDataDir();
   const file = join(folder, 'duologue.toml');
   writeFileSync(file, PATIENT + settings);
-  const server = await startServer({ args: ['--config', file] });
-  rmSync(folder, { recursive: true });
-  return server;
+  // Read again at a restart.
+  process.once('exit', () => rmSync(folder, { recursive: true }));
+  return startServer({ args: ['--config', file] });
 }
 
 /** A sample plugin in Rust, as `plugins/build.sh` builds it. */

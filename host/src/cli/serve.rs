@@ -25,9 +25,10 @@ pub(super) struct ServeArgs {
     operator_token: Option<String>,
     /// What plugins' secrets are sealed under: 32 bytes in base64 (`openssl rand -base64 32`)
     ///
+    /// Former keys may follow behind a comma: they open what was sealed under them before.
     /// Left out: the file named by the setting `secrets.key_file`; else, with the embedded
     /// database, `secrets.key` in the data directory.
-    #[arg(long, env = "DUOLOGUE_SECRETS_KEY", hide_env_values = true, value_name = "KEY")]
+    #[arg(long, env = "DUOLOGUE_SECRETS_KEY", hide_env_values = true, value_name = "KEY[,KEY]…")]
     secrets_key: Option<String>,
     /// Make an org `demo` and print tokens and commands to try
     #[arg(long)]

@@ -4,12 +4,12 @@ use serde_json::Value as Json;
 use time::OffsetDateTime;
 
 use super::{DbError, OrgConn};
-use crate::domain::{EntryId, UserId};
+use crate::domain::{Actor, EntryId};
 
 /// An entry of the audit log.
 pub struct AuditRow {
     pub id: EntryId,
-    /// A user's id, or `system`.
+    /// A user's id, `operator` or `system`.
     pub actor: String,
     pub action: String,
     pub subject: String,
@@ -19,17 +19,16 @@ pub struct AuditRow {
 
 /// Notes that somebody did something, in the transaction that does it.
 ///
-/// `actor`: `None` where the server acted by itself. `action` is a word such as
+/// `action` is a word such as
 /// `held.release`, `subject` the id or name of what it was done to. `detail` is an object;
 /// it never holds content, tokens or secrets.
 pub async fn insert(
     conn: &mut OrgConn<'_>,
-    actor: Option<UserId>,
+    actor: Actor,
     action: &str,
     subject: &str,
     detail: &Json,
 ) -> Result<(), DbError> {
-    let actor = actor.map_or_else(|| "system".to_owned(), |user| user.to_string());
     sqlx::query!(
         r#"
         insert into audit_log (org_id, id, actor, action, subject, detail)
@@ -37,7 +36,7 @@ pub async fn insert(
         "#,
         conn.org_id as _,
         EntryId::new() as _,
-        actor,
+        actor.to_string(),
         action,
         subject,
         detail,
@@ -45,6 +44,30 @@ pub async fn insert(
     .execute(&mut *conn.conn)
     .await
     .map(drop)
+}
+
+/// Whether the newest entry about a subject with that action says the same.
+pub async fn is_noted(
+    conn: &mut OrgConn<'_>,
+    action: &str,
+    subject: &str,
+    detail: &Json,
+) -> Result<bool, DbError> {
+    let newest = sqlx::query_scalar!(
+        r#"
+        select detail
+        from audit_log
+        where org_id = $1 and action = $2 and subject = $3
+        order by id desc
+        limit 1
+        "#,
+        conn.org_id as _,
+        action,
+        subject,
+    )
+    .fetch_optional(&mut *conn.conn)
+    .await?;
+    Ok(newest.is_some_and(|newest| newest == *detail))
 }
 
 /// The entries below a place, newest first.

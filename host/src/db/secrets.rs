@@ -97,6 +97,73 @@ pub async fn upsert(
     Ok((row.created_at, row.is_new))
 }
 
+/// Whether the org's plugins have any.
+pub async fn is_any(conn: &mut OrgConn<'_>) -> Result<bool, DbError> {
+    sqlx::query_scalar!(
+        r#"select exists (select from plugin_secrets where org_id = $1) as "any!""#,
+        conn.org_id as _,
+    )
+    .fetch_one(&mut *conn.conn)
+    .await
+}
+
+/// Those that are sealed under another key; whose they are, and how they are named.
+pub async fn list_former(
+    conn: &mut OrgConn<'_>,
+    key_id: &str,
+) -> Result<Vec<(PluginId, String, SealedRow)>, DbError> {
+    let rows = sqlx::query!(
+        r#"
+        select plugin_id as "plugin_id: PluginId", name, hosts, ciphertext, nonce, key_id
+        from plugin_secrets
+        where org_id = $1 and key_id <> $2
+        order by plugin_id, name
+        "#,
+        conn.org_id as _,
+        key_id,
+    )
+    .fetch_all(&mut *conn.conn)
+    .await?;
+    let rows = rows.into_iter().map(|row| {
+        let sealed = SealedRow {
+            hosts: row.hosts,
+            ciphertext: row.ciphertext,
+            nonce: row.nonce,
+            key_id: row.key_id,
+        };
+        (row.plugin_id, row.name, sealed)
+    });
+    Ok(rows.collect())
+}
+
+/// Keeps a secret sealed anew, unless it was set or removed meanwhile, which `nonce` tells; how
+/// many were kept.
+pub async fn replace(
+    conn: &mut OrgConn<'_>,
+    plugin_id: PluginId,
+    name: &str,
+    nonce: &[u8],
+    sealed: &SealedRow,
+) -> Result<u64, DbError> {
+    let done = sqlx::query!(
+        r#"
+        update plugin_secrets
+        set ciphertext = $5, nonce = $6, key_id = $7
+        where org_id = $1 and plugin_id = $2 and name = $3 and nonce = $4
+        "#,
+        conn.org_id as _,
+        plugin_id as _,
+        name,
+        nonce,
+        &sealed.ciphertext,
+        &sealed.nonce,
+        sealed.key_id,
+    )
+    .execute(&mut *conn.conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 pub async fn delete(
     conn: &mut OrgConn<'_>,
     plugin_id: PluginId,

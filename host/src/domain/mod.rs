@@ -43,10 +43,9 @@ pub use outgoing::{
 };
 pub use plugin_name::parse_plugin_name;
 pub use receipt::{
-    CallRecord, ConfigRecord, HostCall, Receipt, Run, RunContent, RunRecord, RunTerms, hex,
-    sha256_of,
+    CallRecord, ConfigRecord, HostCall, Receipt, Run, RunContent, RunRecord, RunTerms, Salt, hex,
 };
-pub use review::{Held, HoldState, PendingBody};
+pub use review::{Actor, Held, HoldState, PendingBody};
 pub use run::{Finding, Overheard, RunStage, RunState, Subject};
 pub use staged_writes::StagedWrites;
 pub use sync::{Change, ChangeKind, Cursor};

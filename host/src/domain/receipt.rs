@@ -8,9 +8,30 @@ use sha2::{Digest, Sha256};
 
 use super::{EntryId, MessageId, Phase, Step, ThreadId};
 
-/// SHA-256, in hex, of a JSON text with sorted keys and no white space.
-pub fn sha256_of(json: &Json) -> String {
-    hex(&Sha256::digest(json.to_string()))
+/// What is hashed before a recorded text, so that nobody can guess a short one by its hash. It
+/// lies with the content and goes with it: the hash stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Salt(String);
+
+impl Salt {
+    const BYTES: usize = 16;
+
+    /// At random.
+    ///
+    /// # Panics
+    /// Where the system has no randomness.
+    pub fn new() -> Self {
+        let mut salt = [0; Self::BYTES];
+        getrandom::fill(&mut salt).expect("the system has had randomness since it started");
+        Self(hex(&salt))
+    }
+
+    /// SHA-256, in hex, of this salt and a JSON text with sorted keys and no white space.
+    pub fn sha256_of(&self, json: &Json) -> String {
+        let digest = Sha256::new().chain_update(&self.0).chain_update(json.to_string());
+        hex(&digest.finalize())
+    }
 }
 
 /// Two lower-case digits for each byte.
@@ -34,7 +55,7 @@ impl ConfigRecord {
     pub fn new(config: &BTreeMap<String, String>) -> Self {
         let pairs = config.iter().map(|(key, value)| (key.clone(), Json::from(value.as_str())));
         let config = Json::Object(pairs.collect());
-        Self { sha256: sha256_of(&config), config }
+        Self { sha256: hex(&Sha256::digest(config.to_string())), config }
     }
 }
 
@@ -46,14 +67,18 @@ pub struct Run {
     /// The earlier messages that it was shown.
     pub shown: Vec<MessageId>,
     pub config: Option<Arc<ConfigRecord>>,
+    /// The guest knew a secret's value: what it says may hold it.
+    pub repeats_secret: bool,
 }
 
 /// What stays of a call when its content is taken away.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunRecord {
+    /// Of the salt and the input.
     pub input_sha256: String,
-    pub answer_sha256: String,
+    /// Of the salt and the answer; `None`: the answer may hold a secret.
+    pub answer_sha256: Option<String>,
     /// The guest's own verdict, or the fault of its call. What counted may be another: a
     /// modification that leaves invalid content is a fault.
     pub answered: String,
@@ -89,6 +114,9 @@ pub struct RunTerms {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunContent {
+    /// Receipts of before there was one have none.
+    #[serde(default)]
+    pub salt: Salt,
     pub input: Json,
     pub host_calls: Vec<HostCall>,
     pub answer: Json,
@@ -160,9 +188,12 @@ impl Receipt {
         Some(receipt)
     }
 
-    fn add(&mut self, step: Step, run: Option<Box<Run>>) {
+    fn add(&mut self, mut step: Step, run: Option<Box<Run>>) {
         let (mut config_sha256, mut record, mut content) = (None, None, None);
         if let Some(run) = run {
+            if run.repeats_secret {
+                step.explanation = None;
+            }
             self.shown.extend(run.shown);
             config_sha256 = run.config.as_ref().map(|config| config.sha256.clone());
             self.configs.extend(run.config);

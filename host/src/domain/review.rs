@@ -1,3 +1,5 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use time::OffsetDateTime;
@@ -5,6 +7,27 @@ use time::OffsetDateTime;
 use super::{
     Attachment, Body, Decision, EntryId, HoldCause, MessageId, Metadata, OnExpiry, ThreadId, UserId,
 };
+
+/// Who did something that the audit log has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Actor {
+    User(UserId),
+    /// Whoever runs the server: by the command line or by `/admin/orgs`.
+    #[default]
+    Operator,
+    /// The server by itself.
+    System,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(user) => user.fmt(f),
+            Self::Operator => f.write_str("operator"),
+            Self::System => f.write_str("system"),
+        }
+    }
+}
 
 /// How far a hold has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

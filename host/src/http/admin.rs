@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Error,
-    domain::OrgSettings,
+    domain::{Actor, OrgSettings},
     service::OrgChange,
     wire::{RebindRequest, RevokeRequest},
 };
@@ -29,8 +29,11 @@ pub(super) async fn change_settings(
     if change.get("limits").is_some() {
         return Err(Error::Forbidden("limits are the operator's to change".into()).into());
     }
-    let change =
-        OrgChange { by: Some(caller.user.id), settings: Some(change), ..OrgChange::default() };
+    let change = OrgChange {
+        by: Actor::User(caller.user.id),
+        settings: Some(change),
+        ..OrgChange::default()
+    };
     let entry = http.services.operator.change_org(caller.org.slug.as_str(), &change).await?;
     Ok(Json(entry.org.settings))
 }

@@ -215,7 +215,7 @@ pub(super) fn parse_text(field: &str, text: String, most_chars: usize) -> Result
     Ok(cut(text, most_chars))
 }
 
-pub(super) fn cut(mut text: String, most_chars: usize) -> String {
+fn cut(mut text: String, most_chars: usize) -> String {
     if let Some((end, _)) = text.char_indices().nth(most_chars) {
         text.truncate(end);
     }
@@ -229,10 +229,24 @@ pub(super) fn parse_object(field: &str, text: &str) -> Result<serde_json::Value,
     }
     let object: serde_json::Value =
         serde_json::from_str(text).map_err(|_| invalid(&format!("`{field}` must be JSON")))?;
-    if object.is_object() {
-        Ok(object)
-    } else {
-        Err(invalid(&format!("`{field}` must be a JSON object")))
+    if !object.is_object() {
+        return Err(invalid(&format!("`{field}` must be a JSON object")));
+    }
+    if has_nul(&object) {
+        return Err(invalid(&format!("`{field}` must not contain U+0000")));
+    }
+    Ok(object)
+}
+
+/// The database has no place for U+0000, however it is written.
+fn has_nul(json: &serde_json::Value) -> bool {
+    match json {
+        serde_json::Value::String(text) => text.contains('\0'),
+        serde_json::Value::Array(items) => items.iter().any(has_nul),
+        serde_json::Value::Object(fields) => {
+            fields.iter().any(|(key, value)| key.contains('\0') || has_nul(value))
+        }
+        _ => false,
     }
 }
 
@@ -312,6 +326,16 @@ mod tests {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert!(parse(&"[".repeat(4000)).is_err());
+    }
+
+    #[test]
+    fn details_hold_no_nul_however_it_is_written() {
+        let parse = |details: &str| Rejection::try_from(rejection("x", "", Some(details)));
+
+        for bad in [r#"{"a":"\u0000"}"#, r#"{"\u0000":1}"#, r#"{"a":[{"b":["x\u0000"]}]}"#] {
+            assert!(matches!(parse(bad), Err(Fault::InvalidAnswer(_))), "{bad}");
+        }
+        assert!(parse(r#"{"a":"\\u0000"}"#).is_ok(), "a backslash and digits are no U+0000");
     }
 
     #[test]

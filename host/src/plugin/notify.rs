@@ -216,7 +216,7 @@ impl TryFrom<on_notify::Words> for Words {
     fn try_from(words: on_notify::Words) -> Result<Self, Fault> {
         let title = words.title.map(|text| parse_text("title", text, MAX_TITLE_CHARS));
         let body = words.body.map(|text| parse_text("body", text, MAX_BODY_CHARS));
-        let data = words.data.map(|text| parse_data(&text));
+        let data = words.data.map(|text| parse_object("data", &text));
         Ok(Self {
             title: title.transpose()?,
             body: body.transpose()?,
@@ -227,23 +227,6 @@ impl TryFrom<on_notify::Words> for Words {
                 on_notify::Priority::High => Priority::High,
             }),
         })
-    }
-}
-
-fn parse_data(text: &str) -> Result<Json, Fault> {
-    let data = parse_object("data", text)?;
-    if has_nul(&data) { Err(invalid("`data` must not contain U+0000")) } else { Ok(data) }
-}
-
-/// The database has no place for U+0000, however it is written.
-fn has_nul(json: &Json) -> bool {
-    match json {
-        Json::String(text) => text.contains('\0'),
-        Json::Array(items) => items.iter().any(has_nul),
-        Json::Object(fields) => {
-            fields.iter().any(|(key, value)| key.contains('\0') || has_nul(value))
-        }
-        Json::Null | Json::Bool(_) | Json::Number(_) => false,
     }
 }
 

@@ -10,9 +10,7 @@ use super::{
     tape::Tape,
     validation::{ContentRules, Validity},
 };
-use crate::domain::{
-    Body, BodyLimits, Phase, Run, RunContent, RunRecord, RunTerms, hex, sha256_of,
-};
+use crate::domain::{Body, BodyLimits, Phase, Run, RunContent, RunRecord, RunTerms, Salt, hex};
 
 /// A call that is being recorded: what was asked, and what the answer is held to.
 pub(super) struct Recording {
@@ -67,10 +65,12 @@ impl Recording {
         tape: Tape,
         seed: Option<&Seed>,
     ) -> Run {
-        let told = tape.end();
+        let told = tape.end(&answer);
+        let salt = Salt::new();
         let record = RunRecord {
-            input_sha256: sha256_of(&self.input),
-            answer_sha256: sha256_of(&answer),
+            input_sha256: salt.sha256_of(&self.input),
+            // The salt stays where this answer does not: it could be guessed.
+            answer_sha256: (!told.repeats_secret).then(|| salt.sha256_of(&answer)),
             answered: answered.to_owned(),
             now_ms: self.now_ms,
             seed: seed.map(|seed| hex(seed)),
@@ -79,8 +79,14 @@ impl Recording {
             not_replayable: told.flaw,
         };
         let answer = if told.repeats_secret { Json::Null } else { answer };
-        let content = RunContent { input: self.input, host_calls: told.calls, answer };
-        Run { record, content, shown: told.shown, config: None }
+        let content = RunContent { salt, input: self.input, host_calls: told.calls, answer };
+        Run {
+            record,
+            content,
+            shown: told.shown,
+            config: None,
+            repeats_secret: told.repeats_secret,
+        }
     }
 }
 

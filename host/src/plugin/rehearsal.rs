@@ -21,8 +21,8 @@ use super::{
     validation::{ContentRules, Validity},
 };
 use crate::domain::{
-    Body, BodyLimits, Caller, ContentType, Message, MessageId, MessageState, Metadata, Phase,
-    ThreadId, UserProfile, Words,
+    Body, BodyLimits, Caller, ContentType, Message, MessageId, MessageState, Metadata, OrgId,
+    Phase, ThreadId, UserProfile, Words,
 };
 
 /// How a version did on a message that nobody has sent.
@@ -82,7 +82,7 @@ impl Hooks {
     ) -> Result<Option<Vec<DeclaredType>>, DeclareError> {
         let share = Semaphore::new(1);
         let turn = self.turn(&share, self.host().0.limits.chain_timeout);
-        let guest = self.callee(compiled, admin, BTreeMap::new());
+        let guest = self.callee(compiled, admin.org.id, BTreeMap::new());
         let Some(called) = Box::pin(turn.content_types(compiled, guest)).await else {
             return Ok(None);
         };
@@ -114,7 +114,7 @@ impl Hooks {
             metadata: Metadata::new(),
             preview: None,
         };
-        let guest = self.callee(compiled, admin, config);
+        let guest = self.callee(compiled, admin.org.id, config);
         let mut runs =
             Box::pin(self.rehearse_send(compiled, admin, (&guest, content_types), &body)).await;
         if compiled.exports.on_notify.is_some() {
@@ -199,12 +199,12 @@ impl Hooks {
     pub async fn check(
         &self,
         compiled: &Compiled,
-        admin: &Caller,
+        org: OrgId,
         config: BTreeMap<String, String>,
     ) -> Result<(), CheckError> {
         let share = Semaphore::new(1);
         let turn = self.turn(&share, self.host().0.limits.chain_timeout);
-        let guest = self.callee(compiled, admin, config);
+        let guest = self.callee(compiled, org, config);
         let Some(called) = Box::pin(turn.check(compiled, guest)).await else { return Ok(()) };
         called.outcome.map_err(CheckError::Fault)?.map_err(|refusal| {
             CheckError::Refused(refusal.chars().take(MAX_REFUSAL_CHARS).collect())
@@ -218,12 +218,12 @@ impl Hooks {
     pub(super) fn callee(
         &self,
         compiled: &Compiled,
-        admin: &Caller,
+        org: OrgId,
         config: BTreeMap<String, String>,
     ) -> Arc<Callee> {
         let Limits { log_kept_lines, log_kept_bytes, .. } = self.host().0.limits;
         Arc::new(Callee {
-            org: admin.org.id.to_string(),
+            org: org.to_string(),
             name: "rehearsal".to_owned(),
             version: compiled.report.sha256.clone(),
             config,

@@ -32,6 +32,8 @@ pub(super) struct Tape {
     bytes: usize,
     most: usize,
     shown: Vec<MessageId>,
+    /// Opened in this call: what holds one of their values is never kept.
+    secrets: Vec<Arc<Secret>>,
     flaw: Option<String>,
     repeats_secret: bool,
 }
@@ -43,7 +45,7 @@ pub(super) struct Recorded {
     pub(super) shown: Vec<MessageId>,
     /// Why the guest cannot be told the same again.
     pub(super) flaw: Option<String>,
-    /// The guest was told one, so what it says may hold it.
+    /// The guest knows one, so what it answers may hold it.
     pub(super) repeats_secret: bool,
 }
 
@@ -54,6 +56,9 @@ impl Tape {
     }
 
     pub(super) fn add(&mut self, import: &str, asked: Json, answered: Json) {
+        if self.repeats(&asked) || self.repeats(&answered) {
+            return self.withhold(import);
+        }
         self.imports.push(import.to_owned());
         self.bytes += asked.to_string().len() + answered.to_string().len();
         if self.bytes > self.most {
@@ -69,11 +74,58 @@ impl Tape {
         self.shown.extend(messages);
     }
 
-    /// The guest is told a secret, by a server that repeats what it gets.
+    /// This secret is open from here on. The guest may have been told its value before.
+    pub(super) fn open(&mut self, secret: &Arc<Secret>) {
+        self.secrets.push(Arc::clone(secret));
+        let said = |call: &HostCall| self.repeats(&call.asked) || self.repeats(&call.answered);
+        if let Some(first) = self.calls.iter().position(said) {
+            self.calls.truncate(first);
+            self.learn_secret();
+        }
+    }
+
+    /// An answer that the guest is told and that no receipt may hold.
     pub(super) fn withhold(&mut self, import: &str) {
         self.imports.push(import.to_owned());
+        self.learn_secret();
+    }
+
+    fn learn_secret(&mut self) {
         self.repeats_secret = true;
-        self.spoil("another server repeated a secret, which is never recorded".to_owned());
+        self.spoil("a secret was repeated to it or by it, which is never recorded".to_owned());
+    }
+
+    /// Whether an answer repeats an open secret, as a server may that echoes what it gets, now or
+    /// a request later. The answer's recorded form may lack what its headers say.
+    pub(super) fn is_told_secret(&self, response: &OutgoingResponse) -> bool {
+        self.holds_secret(&response.body)
+            || response.headers.iter().any(|(_, text)| self.holds_secret(text.as_bytes()))
+    }
+
+    fn holds_secret(&self, bytes: &[u8]) -> bool {
+        let mut values = self.secrets.iter().map(|secret| secret.value.as_bytes());
+        // A value is never empty but in a replay, which keeps nothing.
+        values
+            .any(|value| !value.is_empty() && bytes.windows(value.len()).any(|part| part == value))
+    }
+
+    /// Whether some text of a recorded form holds an open secret.
+    fn repeats(&self, form: &Json) -> bool {
+        if self.secrets.is_empty() {
+            return false;
+        }
+        match form {
+            Json::String(text) => self.holds_secret(text.as_bytes()),
+            Json::Array(items) => items.iter().any(|item| self.repeats(item)),
+            Json::Object(fields) => fields.iter().any(|(name, value)| {
+                let bytes = value.as_str().filter(|_| name == Bytes::BASE64);
+                let bytes = bytes.and_then(|text| STANDARD.decode(text).ok());
+                self.holds_secret(name.as_bytes())
+                    || self.repeats(value)
+                    || bytes.is_some_and(|bytes| self.holds_secret(&bytes))
+            }),
+            Json::Null | Json::Bool(_) | Json::Number(_) => false,
+        }
     }
 
     /// From here on nothing is kept but what was asked for.
@@ -81,7 +133,11 @@ impl Tape {
         self.flaw.get_or_insert(why);
     }
 
-    pub(super) fn end(self) -> Recorded {
+    /// `answer`: what the guest makes of it all.
+    pub(super) fn end(mut self, answer: &Json) -> Recorded {
+        if self.repeats(answer) {
+            self.learn_secret();
+        }
         let Self { calls, imports, shown, flaw, repeats_secret, .. } = self;
         Recorded { calls, imports, shown, flaw, repeats_secret }
     }
@@ -125,6 +181,11 @@ impl<T, E> Told<T, E> {
 pub(super) enum Bytes {
     Text(String),
     Base64(String),
+}
+
+impl Bytes {
+    /// The name of that form.
+    const BASE64: &str = "base64";
 }
 
 impl From<&Vec<u8>> for Bytes {
@@ -316,27 +377,6 @@ pub(super) fn request(request: &OutgoingRequest) -> Json {
     })
 }
 
-/// The secrets that a request spends.
-pub(super) fn spent(request: &OutgoingRequest) -> Vec<Arc<Secret>> {
-    let secrets = request.headers.iter().filter_map(|(_, text)| match text {
-        HeaderText::Plain(_) => None,
-        HeaderText::Secret(secret) | HeaderText::Bearer(secret) => Some(Arc::clone(secret)),
-    });
-    secrets.collect()
-}
-
-/// Whether an answer repeats one of them, as a server may that echoes what it gets.
-pub(super) fn repeats(response: &OutgoingResponse, secrets: &[Arc<Secret>]) -> bool {
-    let holds = |bytes: &[u8], value: &str| {
-        !value.is_empty() && bytes.windows(value.len()).any(|part| part == value.as_bytes())
-    };
-    secrets.iter().any(|secret| {
-        let value = secret.value.as_str();
-        holds(&response.body, value)
-            || response.headers.iter().any(|(_, text)| holds(text.as_bytes(), value))
-    })
-}
-
 fn carries_credentials(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     CREDENTIALS.iter().any(|word| name.contains(word))
@@ -382,17 +422,68 @@ mod tests {
         assert!(!told.contains("hush") && told.contains(r#"["Age","3"]"#), "{told}");
     }
 
+    /// A tape on which the secret `hush` is open.
+    fn knowing() -> Tape {
+        let mut tape = Tape::new(4096);
+        let value = "hush".to_owned().into();
+        tape.open(&Arc::new(Secret { value, hosts: Vec::new() }));
+        tape
+    }
+
     #[test]
     fn an_answer_that_repeats_a_secret_is_noticed() {
-        let secret = Arc::new(Secret { value: "hush".to_owned().into(), hosts: Vec::new() });
-        let answer = |body: &str| OutgoingResponse {
+        let answer = |body: &str, header: &str| OutgoingResponse {
             status: 200,
-            headers: Vec::new(),
+            headers: vec![("Set-Cookie".to_owned(), header.to_owned())],
             body: body.as_bytes().to_vec(),
         };
+        let told = |body, header| knowing().is_told_secret(&answer(body, header));
 
-        assert!(repeats(&answer("you said: hush!"), &[Arc::clone(&secret)]));
-        assert!(!repeats(&answer("you said: hus h"), &[secret]));
+        assert!(told("you said: hush!", "") && told("", "last=hush"));
+        assert!(!told("you said: hus h", "hus") && !Tape::new(0).is_told_secret(&answer("", "")));
+    }
+
+    #[test]
+    fn a_secret_that_comes_back_later_in_a_call_is_not_kept() {
+        let told = |text: &str| json!({ "ok": { "value": { "text": text }, "revision": 1 } });
+        let packed = json!({ "value": { "base64": STANDARD.encode(b"\xff hush") } });
+
+        for (asked, answered) in [
+            (json!({ "key": "k" }), told("a hush b")),
+            (json!({ "key": "k", "value": { "text": "hush" } }), json!({ "ok": 1 })),
+            (json!({ "url": "https://a.example/?t=hush" }), json!({ "ok": null })),
+            (packed, json!({ "ok": 1 })),
+            (json!({ "hush": 1 }), json!({ "ok": 1 })),
+        ] {
+            let mut tape = knowing();
+            tape.add("kv.get", json!({ "key": "k" }), told("fine"));
+            tape.add("any", asked, answered);
+            tape.add("kv.get", json!({ "key": "k" }), told("fine"));
+            let end = tape.end(&Json::Null);
+
+            assert_eq!((end.calls.len(), end.imports.len()), (1, 3));
+            assert!(end.repeats_secret && end.flaw.is_some());
+        }
+    }
+
+    #[test]
+    fn a_secret_that_was_told_before_it_is_opened_is_not_kept() {
+        let mut tape = Tape::new(4096);
+        tape.add("kv.get", json!({ "key": "k" }), json!({ "ok": null }));
+        tape.add("kv.get", json!({ "key": "k" }), json!({ "ok": "hush" }));
+
+        tape.open(&Arc::new(Secret { value: "hush".to_owned().into(), hosts: Vec::new() }));
+        let end = tape.end(&Json::Null);
+
+        assert_eq!((end.calls.len(), end.imports.len(), end.repeats_secret), (1, 2, true));
+    }
+
+    #[test]
+    fn an_answer_that_says_a_secret_is_noticed() {
+        let said = |text: &str| knowing().end(&json!({ "explanation": text }));
+
+        assert!(said("because of hush").repeats_secret);
+        assert!(!said("because").repeats_secret && said("because").flaw.is_none());
     }
 
     #[test]
@@ -402,7 +493,7 @@ mod tests {
         tape.add("kv.get", json!("short"), json!({ "ok": null }));
         tape.add("kv.get", json!("k".repeat(40)), json!({ "ok": null }));
         tape.add("kv.get", json!("short"), json!({ "ok": null }));
-        let end = tape.end();
+        let end = tape.end(&Json::Null);
 
         assert_eq!((end.calls.len(), end.imports.len()), (1, 3));
         assert!(end.flaw.is_some());

@@ -287,8 +287,8 @@ impl TryFrom<validate_content::Violation> for Violation {
             return Err(invalid("the path of a violation must be empty or begin with `/`"));
         }
         Ok(Self {
-            path: answer::cut(said.path, Self::MAX_CHARS),
-            message: answer::cut(said.message, Self::MAX_CHARS),
+            path: answer::parse_text("path", said.path, Self::MAX_CHARS)?,
+            message: answer::parse_text("message", said.message, Self::MAX_CHARS)?,
         })
     }
 }

@@ -84,7 +84,11 @@ impl DueHolds {
                 OnExpiry::Release => Ends::Release,
                 OnExpiry::Refuse => Ends::Refuse { reason: "review_expired".to_owned() },
             };
-            self.decide(org, &held, ends).await?;
+            match self.decide(org, &held, ends).await {
+                // Somebody else has decided meanwhile.
+                Ok(()) | Err(Error::Conflict(_) | Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -118,15 +122,25 @@ impl DueHolds {
             Ok(judgement) if !is_silent(&judgement) => judgement,
             // Invalid: no active plugin owns its content type now, so nobody can say.
             Ok(_) | Err(Error::Invalid(_)) => {
-                let mut handle = self.db.org(org.id).await?;
-                let pause = self.pause(held.attempts);
-                due::put_off(&mut handle.conn(), id, revision, pause).await?;
+                self.put_off(org, &held).await?;
                 return Ok(false);
             }
             Err(error) => return Err(error),
         };
-        Box::pin(self.act_on(org, &letter, &held, judgement)).await?;
-        Ok(true)
+        match Box::pin(self.act_on(org, &letter, &held, judgement)).await {
+            // What a plugin had read has changed. Or somebody else has decided, and nothing waits.
+            Err(Error::Conflict(_) | Error::NotFound(_)) => {
+                self.put_off(org, &held).await?;
+                Ok(false)
+            }
+            done => done.map(|()| true),
+        }
+    }
+
+    async fn put_off(&self, org: &Org, held: &Held) -> Result<()> {
+        let mut handle = self.db.org(org.id).await?;
+        let pause = self.pause(held.attempts);
+        Ok(due::put_off(&mut handle.conn(), held.message_id, held.revision, pause).await?)
     }
 
     async fn judge(&self, org: &Arc<Org>, letter: &Letter, held: &Held) -> Result<Judgement> {
@@ -198,13 +212,9 @@ impl DueHolds {
         self.decide(org, held, ends).await
     }
 
-    /// Somebody else may have decided meanwhile.
     async fn decide(&self, org: &Org, held: &Held, ends: Ends) -> Result<()> {
         let ruling = Ruling { revision: held.revision, ending: Ending::default(), ends };
-        match Box::pin(self.holding.decide(org, held.message_id, ruling)).await {
-            Ok(_) | Err(Error::Conflict(_) | Error::NotFound(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
+        Box::pin(self.holding.decide(org, held.message_id, ruling)).await.map(drop)
     }
 
     fn pause(&self, attempts: i32) -> Duration {

@@ -26,8 +26,8 @@ use crate::{
         releases::{self, Release},
     },
     domain::{
-        Body, Caller, Decision, Happening, Held, Hold, HoldState, Message, MessageId, MessageState,
-        Org, OrgId, PendingBody, StagedWrites, UserId,
+        Actor, Body, Caller, Decision, Happening, Held, Hold, HoldState, Message, MessageId,
+        MessageState, Org, OrgId, PendingBody, StagedWrites, UserId,
     },
     events::{Event, Exchange},
 };
@@ -121,9 +121,7 @@ impl Holding {
         if let Ends::Pass { judged, .. } = &ruling.ends
             && kv::commit_all(conn, &judged.staged).await? == Committed::Conflict
         {
-            return Err(Error::Conflict(
-                "what a plugin had read has changed: it is asked again".into(),
-            ));
+            return Err(changed());
         }
         let message = messages::lock_any(conn, id).await?.ok_or(MESSAGE)?;
         let held = held::lock_pending(conn, id).await?.ok_or_else(|| {
@@ -167,7 +165,8 @@ impl Holding {
             "reason": reason,
         });
         let action = if state == HoldState::Released { "held.release" } else { "held.refuse" };
-        audit::insert(conn, ending.by, action, &id.to_string(), &detail).await?;
+        let actor = ending.by.map_or(Actor::System, Actor::User);
+        audit::insert(conn, actor, action, &id.to_string(), &detail).await?;
         let message = Arc::new(scene.message);
         self.telling.commit(tx, vec![event]).await?;
         notify.stored();
@@ -195,9 +194,8 @@ impl Holding {
         let id = held.message_id;
         let mut tx = self.db.begin(org.id).await?;
         let conn = &mut tx.conn();
-        // It stays as it is, and they are asked again.
         if kv::commit_all(conn, &judged.staged).await? == Committed::Conflict {
-            return Ok(());
+            return Err(changed());
         }
         let message = messages::lock_any(conn, id).await?.ok_or(MESSAGE)?;
         let pending = held::lock_pending(conn, id).await?;
@@ -375,4 +373,9 @@ fn updates(id: MessageId, told: &[UserId]) -> Vec<NewChange> {
         unread: 0,
     };
     told.iter().map(update).collect()
+}
+
+/// The message stays as it is, and plugins are asked again.
+fn changed() -> Error {
+    Error::Conflict("what a plugin had read has changed: it is asked again".into())
 }

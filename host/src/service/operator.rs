@@ -12,7 +12,7 @@ use crate::{
     Error, Result,
     auth::{self, MintClaims, NewKey},
     db::{self, Db, OrgTx, audit, keys, orgs, orgs::OrgRow, users},
-    domain::{Email, InvalidField, KeyId, KeyKind, Org, OrgId, OrgKey, OrgSlug, UserId},
+    domain::{Actor, Email, InvalidField, KeyId, KeyKind, Org, OrgId, OrgKey, OrgSlug},
 };
 
 /// An org as its operator sees it.
@@ -24,8 +24,8 @@ pub struct OrgEntry {
 /// What changes about an org; a field that is `None` stays.
 #[derive(Clone, Debug, Default)]
 pub struct OrgChange {
-    /// The admin who asks for it; `None`: an operator.
-    pub by: Option<UserId>,
+    /// Who asks for it.
+    pub by: Actor,
     pub name: Option<String>,
     /// A merge patch (RFC 7396): `null` takes a setting back to the server's default.
     pub settings: Option<Json>,
@@ -91,8 +91,8 @@ impl Operator {
         if let Some(suspended) = change.suspended {
             orgs::update_suspended(&mut tx.conn(), suspended).await?;
         }
-        if let Some(settings) = &change.settings {
-            audit::insert(&mut tx.conn(), change.by, "settings.change", slug, settings).await?;
+        for (action, detail) in change.deeds() {
+            audit::insert(&mut tx.conn(), change.by, action, slug, &detail).await?;
         }
         self.commit(tx).await?;
         self.load_org(slug).await
@@ -113,6 +113,7 @@ impl Operator {
         let key = key.parse(org.org.id, OffsetDateTime::now_utc())?;
         let mut tx = self.db.begin(org.org.id).await?;
         keys::insert(&mut tx.conn(), &key).await?;
+        note(&mut tx, "key.add", &key.id.to_string(), &described(&key)).await?;
         self.commit(tx).await?;
         // Whoever holds the same key must see that it is shared now.
         for holder in keys::list_holders(&self.db, &key.fingerprint).await? {
@@ -137,6 +138,7 @@ impl Operator {
                 "a key of that id that has not been retired",
             )));
         }
+        note(&mut tx, "key.retire", &id.to_string(), &json!({})).await?;
         self.commit(tx).await
     }
 
@@ -160,26 +162,29 @@ impl Operator {
         }
         let mut tx = self.begin(slug).await?;
         users::unbind(&mut tx.conn(), email, issuer, subject).await?;
-        match users::rebind(&mut tx.conn(), email, issuer, subject).await {
+        let user = match users::rebind(&mut tx.conn(), email, issuer, subject).await {
             Err(error) if db::violates(&error, users::SUBJECT_KEY) => {
                 return Err(Error::Conflict("that subject is bound to another e-mail".into()));
             }
             done => done?.ok_or(Error::NotFound(Cow::Borrowed("a person with that e-mail")))?,
         };
+        let detail = json!({ "issuer": issuer, "subject": subject });
+        note(&mut tx, "user.rebind", &user.to_string(), &detail).await?;
         self.commit(tx).await
     }
 
     /// Refuses all tokens issued until now: of one person, or of everyone in the org.
     pub async fn revoke(&self, slug: &str, email: Option<&Email>) -> Result<()> {
         let mut tx = self.begin(slug).await?;
-        match email {
-            None => orgs::revoke_tokens(&mut tx.conn()).await?,
-            Some(email) => {
-                users::revoke_tokens(&mut tx.conn(), email)
-                    .await?
-                    .ok_or(Error::NotFound(Cow::Borrowed("a person with that e-mail")))?;
-            }
-        }
+        let (action, whose) = if let Some(email) = email {
+            let user = users::revoke_tokens(&mut tx.conn(), email).await?;
+            let user = user.ok_or(Error::NotFound(Cow::Borrowed("a person with that e-mail")))?;
+            ("user.revoke", user.to_string())
+        } else {
+            orgs::revoke_tokens(&mut tx.conn()).await?;
+            ("org.revoke", slug.to_owned())
+        };
+        note(&mut tx, action, &whose, &json!({})).await?;
         self.commit(tx).await
     }
 
@@ -227,6 +232,33 @@ impl Operator {
         let created_at = row.created_at;
         Ok(OrgEntry { org: self.registry.org(row)?, created_at })
     }
+}
+
+impl OrgChange {
+    /// What the audit log says of it.
+    fn deeds(&self) -> impl Iterator<Item = (&'static str, Json)> {
+        let renamed = self.name.as_ref().map(|name| ("org.rename", json!({ "name": name })));
+        let changed = self.settings.as_ref().map(|change| ("settings.change", change.clone()));
+        let suspended = self
+            .suspended
+            .map(|suspended| (if suspended { "org.suspend" } else { "org.resume" }, json!({})));
+        [renamed, changed, suspended].into_iter().flatten()
+    }
+}
+
+/// Notes in an org's audit log what its operator did.
+async fn note(tx: &mut OrgTx, action: &str, subject: &str, detail: &Json) -> Result<()> {
+    Ok(audit::insert(&mut tx.conn(), Actor::Operator, action, subject, detail).await?)
+}
+
+/// A key without what it is made of.
+fn described(key: &OrgKey) -> Json {
+    json!({
+        "kind": key.kind,
+        "kid": key.kid,
+        "algorithm": key.algorithm,
+        "mayAdmin": key.may_admin,
+    })
 }
 
 fn check_name(name: &str) -> Result<&str, InvalidField> {

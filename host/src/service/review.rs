@@ -27,8 +27,8 @@ use crate::{
         refusals::{self, RefusalRow},
     },
     domain::{
-        AdminReads, Caller, Decision, EntryId, Held, HoldState, InvalidField, Message, MessageId,
-        MessageState, User, UserId,
+        Actor, AdminReads, Caller, Decision, EntryId, Held, HoldState, InvalidField, Message,
+        MessageId, MessageState, User, UserId,
     },
 };
 
@@ -291,7 +291,8 @@ async fn note_reading(
     ids.sort();
     ids.dedup();
     let detail = json!({ "messageIds": ids });
-    Ok(audit::insert(conn, Some(caller.user.id), "content.read", subject, &detail).await?)
+    let actor = Actor::User(caller.user.id);
+    Ok(audit::insert(conn, actor, "content.read", subject, &detail).await?)
 }
 
 fn check_note(note: Option<&str>) -> Result<(), InvalidField> {

@@ -39,7 +39,7 @@ impl Upkeep {
         let holds = self.services.due_holds.run();
         let events = self.services.due_events.run();
         let notifying = self.services.notifying.run();
-        let timers = async { tokio::join!(holds, events, notifying) };
+        let timers = async { tokio::join!(holds, events, notifying, self.renew()) };
         tokio::join!(self.hear(), self.poll(), self.sweep(), self.prune(), timers);
     }
 
@@ -133,6 +133,23 @@ impl Upkeep {
                 tracing::warn!(%error, "expired keys of plugins could not be removed");
             }
         }
+    }
+
+    /// Sees to it that no secret needs a former key. At the start too: keys change at a restart.
+    async fn renew(&self) {
+        loop {
+            if let Err(error) = self.renew_secrets().await {
+                tracing::warn!(%error, "secrets under a former key could not be sealed anew");
+            }
+            tokio::time::sleep(Self::PRUNE).await;
+        }
+    }
+
+    async fn renew_secrets(&self) -> Result<()> {
+        for org in self.services.operator.list_orgs().await? {
+            self.services.secrets.renew(org.org.id).await?;
+        }
+        Ok(())
     }
 
     async fn sweep_kv(&self) -> Result<()> {

@@ -7,7 +7,9 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::message::time_text;
 use crate::{
     Error, Result,
-    domain::{Algorithm, Email, InvalidField, KeyId, KeyKind, OrgId, OrgKey, OrgSettings, OrgSlug},
+    domain::{
+        Actor, Algorithm, Email, InvalidField, KeyId, KeyKind, OrgId, OrgKey, OrgSettings, OrgSlug,
+    },
     service::{NewKey, OrgChange, OrgEntry},
 };
 
@@ -33,7 +35,7 @@ impl OrgRequest {
             return Err(Error::invalid("orgId", "cannot be changed"));
         }
         Ok(OrgChange {
-            by: None,
+            by: Actor::Operator,
             name: self.name,
             settings: self.settings,
             suspended: self.suspended,

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use super::message::time_text;
 use crate::{
-    domain::{EntryId, HostCall, MessageId, RunContent, RunRecord, Step},
+    domain::{EntryId, HostCall, MessageId, RunContent, RunRecord, Salt, Step},
     service::{ReceiptCall, ReceiptEntry},
 };
 
@@ -42,7 +42,9 @@ pub struct CallView {
     pub config_sha256: Option<String>,
     /// `null`: no guest ran.
     pub run: Option<RunRecord>,
-    /// These three are `null` where `notReplayable` of the receipt says why.
+    /// These four are `null` where `notReplayable` of the receipt says why.
+    #[serde(default)]
+    pub salt: Option<Salt>,
     pub input: Option<Json>,
     pub host_calls: Option<Vec<HostCall>>,
     pub answer: Option<Json>,
@@ -52,6 +54,7 @@ impl CallView {
     /// What it takes to run it again; `None`: no guest ran, or it is not shown.
     pub fn recorded(&self) -> Option<(&RunRecord, RunContent)> {
         let content = RunContent {
+            salt: self.salt.clone().unwrap_or_default(),
             input: self.input.clone()?,
             host_calls: self.host_calls.clone()?,
             answer: self.answer.clone().unwrap_or_default(),
@@ -85,15 +88,18 @@ impl From<ReceiptEntry> for ReceiptView {
 impl From<ReceiptCall> for CallView {
     fn from(call: ReceiptCall) -> Self {
         let ReceiptCall { record, config, content } = call;
-        let (input, host_calls, answer) = match content {
-            None => (None, None, None),
-            Some(content) => (Some(content.input), Some(content.host_calls), Some(content.answer)),
+        let (salt, input, host_calls, answer) = match content {
+            None => (None, None, None, None),
+            Some(RunContent { salt, input, host_calls, answer }) => {
+                (Some(salt), Some(input), Some(host_calls), Some(answer))
+            }
         };
         Self {
             step: record.step,
             config,
             config_sha256: record.config_sha256,
             run: record.run,
+            salt,
             input,
             host_calls,
             answer,

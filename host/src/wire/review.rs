@@ -241,7 +241,7 @@ impl From<Refusal> for RefusalView {
 #[serde(rename_all = "camelCase")]
 pub struct AuditView {
     id: EntryId,
-    /// A user's id, or `system`.
+    /// A user's id, `operator` or `system`.
     actor: String,
     action: String,
     subject: String,

@@ -8,7 +8,7 @@ use super::{
     component_of, read,
 };
 use crate::{
-    domain::{RunContent, RunRecord, sha256_of},
+    domain::{RunContent, RunRecord},
     plugin::{Compiled, Hook, PluginHost, Replayed, replay_limits},
     wire::{CallView, ReceiptsView},
 };
@@ -88,7 +88,7 @@ impl Replay<'_> {
                 run.answered
             ));
         };
-        if sha256_of(&content.input) != run.input_sha256 {
+        if content.salt.sha256_of(&content.input) != run.input_sha256 {
             return Err(CliError::Usage(format!(
                 "the input of {} is not the one that was recorded: its SHA-256 differs",
                 step.plugin
@@ -103,7 +103,7 @@ impl Replay<'_> {
             ));
         };
         self.replayed += 1;
-        let (mark, differs) = compare(run, &replayed);
+        let (mark, differs) = compare((run, &content), &replayed);
         self.differing += usize::from(differs);
         output::line(format!(
             "{title}: then {}, now {}{mark} ({} µs, {} KiB)",
@@ -160,11 +160,11 @@ impl Replay<'_> {
 }
 
 /// What to say of the two answers, and whether they differ.
-fn compare(run: &RunRecord, replayed: &Replayed) -> (String, bool) {
+fn compare((run, content): (&RunRecord, &RunContent), replayed: &Replayed) -> (String, bool) {
     if let Some(diverged) = &replayed.diverged {
         return (format!(": diverged: {diverged}"), true);
     }
-    if sha256_of(&replayed.answer) == run.answer_sha256 {
+    if Some(content.salt.sha256_of(&replayed.answer)) == run.answer_sha256 {
         return (", the same".to_owned(), false);
     }
     let what = if replayed.answered == run.answered { "in its details" } else { "" };

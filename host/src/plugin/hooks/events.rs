@@ -102,7 +102,7 @@ impl Hooks {
         admin: &Caller,
     ) -> Result<Vec<EventKind>, KindsError> {
         let share = Semaphore::new(1);
-        let guest = self.callee(compiled, admin, BTreeMap::new());
+        let guest = self.callee(compiled, admin.org.id, BTreeMap::new());
         let Some(called) =
             self.turn(&share, self.host.0.limits.chain_timeout).kinds(compiled, guest).await
         else {

@@ -99,6 +99,9 @@ impl Served {
             // Whether there is one, and nothing of it.
             Told::<bool, UnservedForm>::json(&opened, Option::is_some)
         });
+        if let (Some(tape), Ok(Some(secret))) = (&mut self.tape, &opened) {
+            tape.open(secret);
+        }
         opened
     }
 
@@ -107,10 +110,9 @@ impl Served {
         request: OutgoingRequest,
     ) -> Result<OutgoingResponse, OutgoingError> {
         let asked = self.asked(|| tape::request(&request));
-        let spent = asked.as_ref().map(|_| tape::spent(&request)).unwrap_or_default();
         let answer = self.request(request).await;
         match (&mut self.tape, &answer) {
-            (Some(tape), Ok(answer)) if tape::repeats(answer, &spent) => tape.withhold("http.send"),
+            (Some(tape), Ok(answer)) if tape.is_told_secret(answer) => tape.withhold("http.send"),
             _ => self.note("http.send", asked, || {
                 Told::<_, OutgoingError>::json(&answer, |answer| ResponseForm::from(answer))
             }),

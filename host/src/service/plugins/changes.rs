@@ -18,7 +18,7 @@ use crate::{
         OrgTx, audit, orgs, plugin_events,
         plugins::{self, Config, PluginRow, Terms, VersionRow},
     },
-    domain::{Caller, InvalidField, Phase, PluginId, parse_plugin_name},
+    domain::{Actor, Caller, InvalidField, OrgId, Phase, PluginId, parse_plugin_name},
     plugin::LogPage,
 };
 
@@ -228,10 +228,19 @@ impl Plugins {
         drop(handle);
         let plugin = rows.into_iter().find(|row| row.name == name).ok_or(PLUGIN)?;
         let sha256 = unhex(version).ok_or(PLUGIN)?;
-        let compiled =
-            self.load(caller.org.id, plugin.id, &sha256).await.map_err(Error::unavailable)?;
+        self.require_fit(caller.org.id, (plugin.id, &sha256), config).await
+    }
+
+    /// The same for a version that is known to be there.
+    pub(super) async fn require_fit(
+        &self,
+        org_id: OrgId,
+        (plugin_id, version): (PluginId, &[u8]),
+        config: &Config,
+    ) -> Result<()> {
+        let compiled = self.load(org_id, plugin_id, version).await.map_err(Error::unavailable)?;
         self.hooks
-            .check(&compiled, caller, config.clone())
+            .check(&compiled, org_id, config.clone())
             .await
             .map_err(|refusal| Error::invalid("config", format!("is not taken: {refusal}")))
     }
@@ -286,7 +295,7 @@ impl Plugins {
 
 pub(super) async fn note(tx: &mut OrgTx, caller: &Caller, name: &str, deed: &Deed) -> Result<()> {
     let conn = &mut tx.conn();
-    audit::insert(conn, Some(caller.user.id), deed.action, name, &deed.detail).await?;
+    audit::insert(conn, Actor::User(caller.user.id), deed.action, name, &deed.detail).await?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Back to the version before: by an admin's hand, or by itself where an admin chose that.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::{
     Plugins,
@@ -12,10 +12,10 @@ use super::{
 use crate::{
     Error, Result,
     db::{
-        audit, orgs,
+        OrgTx, audit, orgs,
         plugins::{self, PluginRow, Terms},
     },
-    domain::{Caller, OrgId, PluginId},
+    domain::{Actor, Caller, OrgId, PluginId},
 };
 
 impl Plugins {
@@ -44,31 +44,33 @@ impl Plugins {
     async fn roll_back_one(&self, org_id: OrgId, id: PluginId, failing: &str) -> Result<()> {
         let failing_hash =
             unhex(failing).ok_or_else(|| Error::internal("version without a hash"))?;
-        let mut tx = self.db.begin(org_id).await?;
-        let rows = plugins::list(&mut tx.conn()).await?;
+        let mut handle = self.db.org(org_id).await?;
+        let rows = plugins::list(&mut handle.conn()).await?;
+        drop(handle);
         let Some(plugin) = rows.into_iter().find(|plugin| may_roll_back(plugin, id)) else {
             return Ok(());
         };
         let previous = plugin.previous_version.as_deref().unwrap_or_default();
+        // Before the transaction: a slow plugin must not hold a connection.
+        let fits = Box::pin(self.require_fit(org_id, (id, previous), &plugin.config)).await;
+        let mut tx = self.db.begin(org_id).await?;
+        let now = plugins::lock(&mut tx.conn(), &plugin.name).await?;
+        let unchanged = |now: &PluginRow| {
+            may_roll_back(now, id)
+                && now.active_version.as_deref() == Some(&failing_hash)
+                && now.previous_version == plugin.previous_version
+                && now.config == plugin.config
+        };
+        // Another server may have done it, or an admin something else.
+        let Some(plugin) = now.filter(unchanged) else { return Ok(()) };
         let report = plugins::find_report(&mut tx.conn(), id, previous).await?.unwrap_or_default();
-        let lacking = missing(&report, &plugin.grants);
-        if !lacking.is_empty() {
-            tracing::warn!(org.id = %org_id, plugin.name = plugin.name, "a failing plugin is not rolled back: its previous version imports what is not granted");
-            return Ok(());
+        if let Some(why) = obstacle(&mut tx, &plugin, &report, fits).await? {
+            return self.stay(tx, &plugin, failing, why).await;
         }
-        // Another server may have done it.
-        if !plugins::update_rolled_back(&mut tx.conn(), id, &failing_hash).await? {
-            return Ok(());
-        }
-        match require_unowned(&mut tx, id, &report).await {
-            Err(Error::Conflict(why)) => {
-                tracing::warn!(org.id = %org_id, plugin.name = plugin.name, why, "a failing plugin is not rolled back");
-                return Ok(());
-            }
-            unowned => unowned?,
-        }
+        plugins::update_rolled_back(&mut tx.conn(), id, &failing_hash).await?;
         let detail = json!({ "failing": failing, "version": hex(previous) });
-        audit::insert(&mut tx.conn(), None, "plugin.rollback", &plugin.name, &detail).await?;
+        audit::insert(&mut tx.conn(), Actor::System, "plugin.rollback", &plugin.name, &detail)
+            .await?;
         orgs::touch(&mut tx.conn()).await?;
         tx.commit().await?;
         tracing::warn!(
@@ -79,6 +81,62 @@ impl Plugins {
             "plugin failed for several senders and was rolled back"
         );
         self.refresh(org_id).await
+    }
+
+    /// Says why a failing version goes on to decide. Not each time that it is spared anew: once
+    /// for each reason.
+    async fn stay(
+        &self,
+        mut tx: OrgTx,
+        plugin: &PluginRow,
+        failing: &str,
+        why: &'static str,
+    ) -> Result<()> {
+        let previous = plugin.previous_version.as_deref().map(hex);
+        tracing::warn!(
+            org.id = %tx.org_id(),
+            plugin.name = plugin.name,
+            plugin.version = failing,
+            plugin.previous = previous,
+            why,
+            "a failing plugin is not rolled back"
+        );
+        let detail = json!({
+            "failing": failing,
+            "version": previous,
+            "configRevision": plugin.config_revision,
+            "why": why,
+        });
+        let (action, subject) = ("plugin.stay", plugin.name.as_str());
+        if !audit::is_noted(&mut tx.conn(), action, subject, &detail).await? {
+            audit::insert(&mut tx.conn(), Actor::System, action, subject, &detail).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+}
+
+/// What keeps the previous version from taking over. `fits`: whether it takes its configuration.
+async fn obstacle(
+    tx: &mut OrgTx,
+    plugin: &PluginRow,
+    report: &Json,
+    fits: Result<()>,
+) -> Result<Option<&'static str>> {
+    if !missing(report, &plugin.grants).is_empty() {
+        return Ok(Some("its previous version imports what is not granted"));
+    }
+    match fits {
+        Err(Error::Invalid(_)) => {
+            return Ok(Some("its previous version does not take the configuration"));
+        }
+        fits => fits?,
+    }
+    match require_unowned(tx, plugin.id, report).await {
+        Err(Error::Conflict(_)) => {
+            Ok(Some("another plugin owns a content type of its previous version"))
+        }
+        unowned => unowned.map(|()| None),
     }
 }
 

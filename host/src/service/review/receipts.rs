@@ -11,7 +11,7 @@ use crate::{
         audit,
         receipts::{self, ReceiptRow, Subject},
     },
-    domain::{AdminReads, CallRecord, Caller, EntryId, HostCall, MessageId, RunContent},
+    domain::{Actor, AdminReads, CallRecord, Caller, EntryId, HostCall, MessageId, RunContent},
 };
 
 /// One time that plugins were asked about a draft, as an admin may see it.
@@ -76,7 +76,7 @@ impl Review {
                 let shown = shown(caller, &rows);
                 let detail = json!({ "requestId": id, "messageIds": shown });
                 let mut handle = self.db.org(caller.org.id).await?;
-                let (actor, subject) = (Some(caller.user.id), id.to_string());
+                let (actor, subject) = (Actor::User(caller.user.id), id.to_string());
                 audit::insert(&mut handle.conn(), actor, "content.read", &subject, &detail).await?;
             }
             readable

@@ -15,14 +15,15 @@ use crate::{
         Db, OrgTx, plugins,
         secrets::{self, SealedRow, SecretRow},
     },
-    domain::{Caller, HostPattern, Installed, InvalidField, PluginId, Secret},
+    domain::{Caller, HostPattern, Installed, InvalidField, OrgId, PluginId, Secret},
 };
-use sealing::{Sealed, SealingKey};
+use sealing::{KeyRing, Sealed, SealingKey};
 
-/// Where the server's key comes from, the first that is set; and what a secret may be.
+/// Where the server's keys come from, the first that is set; and what a secret may be. Of several
+/// keys the first one seals, and all of them open.
 #[derive(Clone, Debug)]
 pub struct SecretSettings {
-    /// The key itself, in base64.
+    /// The keys themselves, in base64.
     pub key: Option<Zeroizing<String>>,
     pub key_file: Option<PathBuf>,
     /// A file of our own, made when a secret is first set.
@@ -48,7 +49,7 @@ pub struct NewSecret {
 pub struct Secrets {
     db: Db,
     settings: Arc<SecretSettings>,
-    key: Arc<OnceCell<SealingKey>>,
+    keys: Arc<OnceCell<KeyRing>>,
 }
 
 impl Secrets {
@@ -57,18 +58,18 @@ impl Secrets {
     /// # Errors
     /// [`Error::Invalid`] where a key was given that is none.
     pub fn new(db: Db, settings: SecretSettings) -> Result<Self> {
-        let key = match (&settings.key, &settings.key_file) {
-            (Some(text), _) => Some(parse_key("DUOLOGUE_SECRETS_KEY", text)?),
+        let keys = match (&settings.key, &settings.key_file) {
+            (Some(text), _) => Some(parse_keys("DUOLOGUE_SECRETS_KEY", text)?),
             (None, Some(path)) => {
                 let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|error| {
                     let path = path.display();
                     Error::invalid("secrets.key_file", format!("cannot be read: {path}: {error}"))
                 })?;
-                Some(parse_key("secrets.key_file", &text)?)
+                Some(parse_keys("secrets.key_file", &text)?)
             }
             (None, None) => None,
         };
-        Ok(Self { db, settings: Arc::new(settings), key: Arc::new(OnceCell::new_with(key)) })
+        Ok(Self { db, settings: Arc::new(settings), keys: Arc::new(OnceCell::new_with(keys)) })
     }
 
     /// Keeps a secret under a name, in place of the one there was; whether there was none.
@@ -81,12 +82,9 @@ impl Secrets {
     ) -> Result<(SecretEntry, bool)> {
         let name = parse_name(name)?;
         let hosts = self.check(new)?;
-        let key = self.make_key().await?;
+        let keys = self.make_keys().await?;
         let (mut tx, plugin) = self.begin(caller, plugin).await?;
-        let context = context(plugin, name, &hosts);
-        let Sealed { ciphertext, nonce } =
-            key.seal(&new.value, &context).map_err(Error::internal)?;
-        let sealed = SealedRow { hosts, ciphertext, nonce, key_id: key.id().to_owned() };
+        let sealed = seal(keys.current(), plugin, (name, hosts), &new.value)?;
         let (created_at, is_new) =
             secrets::upsert(&mut tx.conn(), plugin.plugin_id, name, &sealed).await?;
         let most = self.settings.max_per_plugin;
@@ -121,19 +119,39 @@ impl Secrets {
         let found = secrets::find(&mut handle.conn(), plugin.plugin_id, name).await?;
         drop(handle);
         let Some((plugin_id, row)) = found else { return Ok(None) };
-        let key = self.load_key().await?;
-        if row.key_id != key.id() {
-            return Err(Error::internal("a secret is sealed under another key than this server's"));
-        }
         let owner = Installed { plugin_id, ..plugin };
-        let context = context(owner, name, &row.hosts);
-        let sealed = Sealed { ciphertext: row.ciphertext, nonce: row.nonce };
-        let value = key
-            .open(sealed, &context)
-            .ok_or_else(|| Error::internal("a secret's row was altered: it cannot be opened"))?;
         let hosts = row.hosts.iter().map(|host| HostPattern::parse(host));
         let hosts = hosts.collect::<Result<_, _>>().map_err(Error::internal)?;
+        let value = unseal(self.load_keys().await?, owner, name, row)?;
         Ok(Some(Arc::new(Secret { value, hosts })))
+    }
+
+    /// Seals what an org's plugins have under a former key under the current one, so that the
+    /// former one can go.
+    pub async fn renew(&self, org_id: OrgId) -> Result<()> {
+        let mut handle = self.db.org(org_id).await?;
+        if !secrets::is_any(&mut handle.conn()).await? {
+            return Ok(());
+        }
+        let keys = self.load_keys().await?;
+        let former = secrets::list_former(&mut handle.conn(), keys.current().id()).await?;
+        let (mut renewed, mut lost) = (0, 0);
+        for (plugin_id, name, row) in former {
+            let owner = Installed { org_id, plugin_id };
+            let (hosts, key_id, nonce) = (row.hosts.clone(), row.key_id.clone(), row.nonce.clone());
+            let Ok(value) = unseal(keys, owner, &name, row) else {
+                lost += 1;
+                tracing::warn!(org.id = %org_id, plugin.id = %plugin_id, secret.name = name, key.id = key_id, "a secret cannot be opened with the keys of this server");
+                continue;
+            };
+            let sealed = seal(keys.current(), owner, (&name, hosts), &value)?;
+            renewed +=
+                secrets::replace(&mut handle.conn(), plugin_id, &name, &nonce, &sealed).await?;
+        }
+        if renewed > 0 {
+            tracing::info!(org.id = %org_id, renewed, lost, "secrets were sealed under the current key");
+        }
+        Ok(())
     }
 
     /// The hosts, as they are stored and sealed.
@@ -161,18 +179,18 @@ impl Secrets {
     }
 
     /// The key to seal with, made where the server keeps its own.
-    async fn make_key(&self) -> Result<&SealingKey> {
-        if let (None, Some(path)) = (self.key.get(), &self.settings.kept_in) {
+    async fn make_keys(&self) -> Result<&KeyRing> {
+        if let (None, Some(path)) = (self.keys.get(), &self.settings.kept_in) {
             let path = path.clone();
             tokio::task::spawn_blocking(move || sealing::make_key_file(&path))
                 .await
                 .map_err(Error::internal)?
                 .map_err(Error::internal)?;
         }
-        self.load_key().await
+        self.load_keys().await
     }
 
-    async fn load_key(&self) -> Result<&SealingKey> {
+    async fn load_keys(&self) -> Result<&KeyRing> {
         let read = async || {
             let Some(path) = &self.settings.kept_in else {
                 return Err(Error::Conflict(
@@ -186,10 +204,10 @@ impl Secrets {
             let text = text.map_err(|error| {
                 Error::internal(format!("the key of the secrets, {}: {error}", path.display()))
             })?;
-            SealingKey::parse(&text)
+            KeyRing::parse(&text)
                 .map_err(|error| Error::internal(format!("{}: {error}", path.display())))
         };
-        self.key.get_or_try_init(read).await
+        self.keys.get_or_try_init(read).await
     }
 
     async fn count(&self, tx: &mut OrgTx, plugin_id: PluginId) -> Result<usize> {
@@ -210,8 +228,34 @@ impl From<SecretRow> for SecretEntry {
     }
 }
 
-fn parse_key(field: &str, text: &str) -> Result<SealingKey> {
-    SealingKey::parse(text).map_err(|error| Error::invalid(field, error.to_string()))
+fn seal(
+    key: &SealingKey,
+    owner: Installed,
+    (name, hosts): (&str, Vec<String>),
+    value: &str,
+) -> Result<SealedRow> {
+    let context = context(owner, name, &hosts);
+    let Sealed { ciphertext, nonce } = key.seal(value, &context).map_err(Error::internal)?;
+    Ok(SealedRow { hosts, ciphertext, nonce, key_id: key.id().to_owned() })
+}
+
+fn unseal(
+    keys: &KeyRing,
+    owner: Installed,
+    name: &str,
+    row: SealedRow,
+) -> Result<Zeroizing<String>> {
+    let key = keys.find(&row.key_id).ok_or_else(|| {
+        Error::internal("a secret is sealed under another key than this server's")
+    })?;
+    let context = context(owner, name, &row.hosts);
+    let sealed = Sealed { ciphertext: row.ciphertext, nonce: row.nonce };
+    key.open(sealed, &context)
+        .ok_or_else(|| Error::internal("a secret's row was altered: it cannot be opened"))
+}
+
+fn parse_keys(field: &str, text: &str) -> Result<KeyRing> {
+    KeyRing::parse(text).map_err(|error| Error::invalid(field, error.to_string()))
 }
 
 /// 1 to 64 characters of `a-z 0-9 _ . -`, starting with a letter.

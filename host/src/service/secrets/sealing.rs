@@ -17,6 +17,29 @@ pub(super) struct SealingKey {
     id: String,
 }
 
+/// All keys of a server: the first one seals, the others open what was sealed under them before.
+#[derive(Debug)]
+pub(super) struct KeyRing(Vec<SealingKey>);
+
+impl KeyRing {
+    /// Keys stand apart by white space or a comma.
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidKey> {
+        let apart = |c: char| c.is_whitespace() || c == ',';
+        let keys = text.split(apart).filter(|key| !key.is_empty()).map(SealingKey::parse);
+        let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
+        if keys.is_empty() { Err(InvalidKey) } else { Ok(Self(keys)) }
+    }
+
+    /// The one that seals.
+    pub(super) fn current(&self) -> &SealingKey {
+        &self.0[0]
+    }
+
+    pub(super) fn find(&self, id: &str) -> Option<&SealingKey> {
+        self.0.iter().find(|key| key.id() == id)
+    }
+}
+
 /// A sealed value.
 pub(super) struct Sealed {
     pub(super) ciphertext: Vec<u8>,
@@ -24,12 +47,14 @@ pub(super) struct Sealed {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("must be 32 bytes in base64, as `openssl rand -base64 32` prints them")]
+#[error(
+    "must be 32 bytes in base64, as `openssl rand -base64 32` prints them; former keys may follow"
+)]
 pub(super) struct InvalidKey;
 
 impl SealingKey {
     pub(super) fn parse(text: &str) -> Result<Self, InvalidKey> {
-        let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| InvalidKey)?);
+        let bytes = Zeroizing::new(STANDARD.decode(text).map_err(|_| InvalidKey)?);
         if bytes.len() != KEY_BYTES {
             return Err(InvalidKey);
         }
@@ -129,10 +154,25 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_refused() {
-        for bad in ["", "short", &STANDARD.encode([0; 31]), &STANDARD.encode([0; 33]), "!!"] {
-            assert!(SealingKey::parse(bad).is_err(), "{bad}");
+        let good = STANDARD.encode([0; 32]);
+        for bad in ["", "\n", "short", &STANDARD.encode([0; 31]), &STANDARD.encode([0; 33]), "!!"] {
+            assert!(KeyRing::parse(bad).is_err(), "{bad}");
+            assert!(bad.trim().is_empty() || KeyRing::parse(&format!("{good} {bad}")).is_err());
         }
-        assert!(SealingKey::parse(&format!("{}\n", STANDARD.encode([0; 32]))).is_ok());
+        assert!(KeyRing::parse(&format!("{good}\n")).is_ok());
+    }
+
+    #[test]
+    fn the_first_of_several_keys_seals_and_all_of_them_open() {
+        let texts = [1, 2, 3].map(|byte| STANDARD.encode([byte; KEY_BYTES]));
+
+        for between in ["\n", ",", ", ", "\r\n"] {
+            let ring = KeyRing::parse(&texts.join(between)).unwrap();
+
+            assert_eq!(ring.current().id(), key(1).id());
+            assert_eq!(ring.find(key(3).id()).map(SealingKey::id), Some(key(3).id()));
+            assert!(ring.find(key(4).id()).is_none());
+        }
     }
 
     #[test]

@@ -156,6 +156,29 @@ async fn a_server_of_its_own_makes_a_key_that_only_its_user_can_read() {
 }
 
 #[tokio::test]
+async fn a_former_key_opens_and_can_go_once_what_it_sealed_is_sealed_anew() {
+    let database = TestDatabase::create().await;
+    let [admin] = database.org("acme", ["admin"]).await;
+    let plugin = install(&database, &admin, "filter").await;
+    let value = new("hush", &["a.example"]);
+    secrets(&database, keyed(KEY)).set(&admin, "filter", "token", &value).await.unwrap();
+    let both = secrets(&database, keyed(&format!("{OTHER_KEY},{KEY}")));
+    let changed = secrets(&database, keyed(OTHER_KEY));
+
+    assert_eq!(opened(&both, plugin, "token").await.as_deref(), Some("hush"));
+    changed.renew(plugin.org_id).await.unwrap();
+    assert!(changed.open(plugin, "token").await.is_err(), "it needs the former key still");
+    both.renew(plugin.org_id).await.unwrap();
+
+    assert_eq!(opened(&changed, plugin, "token").await.as_deref(), Some("hush"));
+    assert!(secrets(&database, keyed(KEY)).open(plugin, "token").await.is_err());
+    let sealed = "select encode(nonce, 'hex') from plugin_secrets";
+    let before: Vec<(String,)> = database.rows(sealed).await;
+    both.renew(plugin.org_id).await.unwrap();
+    assert_eq!(database.rows::<(String,)>(sealed).await, before, "once is enough");
+}
+
+#[tokio::test]
 async fn a_key_file_is_read_and_one_that_is_none_stops_the_server() {
     let database = TestDatabase::create().await;
     let directory = temporary("file");

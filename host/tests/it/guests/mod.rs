@@ -116,6 +116,8 @@ fn core_imports(interface: &str) -> &'static str {
         "secrets" => {
             r#"
             (import "duologue:plugin/secrets@0.2.0" "open" (func $open (param i32 i32 i32)))
+            (import "duologue:plugin/secrets@0.2.0" "[resource-drop]secret"
+              (func $close (param i32)))
             "#
         }
         "directory" => {

@@ -177,6 +177,34 @@ async fn a_handle_that_was_never_given_out_is_a_fault() {
 }
 
 #[tokio::test]
+async fn a_guest_holds_only_so_many_open_secrets() {
+    let open = "(call $open (i32.const 2048) (i32.const 3) (i32.const 768))";
+    let close = "(call $close (i32.load (i32.const 772)))";
+    let done = "(call $digit (i32.const 0))";
+    let org = Org::new(["alice", "bob"]).await;
+    let limits = Limits {
+        open_secrets: 2,
+        call_timeout: Duration::from_secs(10),
+        chain_timeout: Duration::from_secs(20),
+        wait_for_instance: Duration::from_secs(10),
+        ..Limits::default()
+    };
+    let org = Org { plugins: plugins(&org.database, &host_with(limits)), ..org };
+    for (name, asking) in [
+        ("two", [open, open, done].concat()),
+        ("one-after-another", [open, close, open, close, open, close, done].concat()),
+        ("three", [open, open, open, done].concat()),
+    ] {
+        let wasm = guests::asking(&["secrets"], &["key"], &asking);
+        org.add(name, &wasm, json!({ "secrets": {} })).await;
+        let new = NewSecret { value: "hush".to_owned().into(), hosts: vec!["a.b".to_owned()] };
+        server(&org.database).secrets.set(org.admin(), name, "key", &new).await.unwrap();
+    }
+
+    assert_eq!(org.told().await, ["0", "0", "trapped"]);
+}
+
+#[tokio::test]
 async fn a_host_that_was_not_granted_is_denied() {
     let org = Org::new(["alice", "bob"]).await;
     let peer = Peer::answering("200 OK", "clean").await;

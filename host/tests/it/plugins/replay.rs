@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use duologue::{
-    domain::{Body, Judgement, Run, Step},
+    domain::{Body, Judgement, Receipt, Run, Step, ThreadId, UserId},
     plugin::{Hook, NotReplayable, Replayed, replay_limits},
     service::{NewSecret, PluginTerms},
 };
@@ -42,7 +42,8 @@ async fn assert_same(wasm: &[u8], judgement: &Judgement) {
     assert_eq!(replayed.diverged, None);
     assert_eq!(replayed.answered, run.record.answered);
     assert_eq!(replayed.answer, run.content.answer, "{step:?}");
-    assert_eq!(duologue::domain::sha256_of(&replayed.answer), run.record.answer_sha256);
+    let hashed = run.content.salt.sha256_of(&replayed.answer);
+    assert_eq!(Some(hashed), run.record.answer_sha256);
 }
 
 impl Org<2> {
@@ -151,6 +152,57 @@ async fn an_answer_that_repeats_a_secret_is_not_recorded() {
     assert!(!format!("{run:?}").contains("hush"), "{run:?}");
     assert_eq!(run.content.answer, Json::Null);
     assert!(run.record.not_replayable.as_ref().unwrap().contains("secret"));
+}
+
+#[tokio::test]
+async fn a_secret_that_comes_back_a_request_later_is_not_recorded() {
+    let org = Org::new(["alice", "bob"]).await;
+    let peer = Peer::answering("200 OK", "you said: hush").await;
+    let judgement = Box::pin(spending(&org, &peer, &forgetful(&peer.url("/check")))).await;
+
+    let (step, run) = only(&judgement);
+
+    assert_eq!(step.explanation.as_deref(), Some("you said: hush"), "the guest was told");
+    assert_eq!(run.record.imports, ["secrets.open", "http.send"]);
+    assert!(!format!("{run:?}").contains("hush"), "{run:?}");
+    assert_eq!((&run.content.answer, &run.record.answer_sha256), (&Json::Null, &None));
+    assert!(run.record.not_replayable.as_ref().unwrap().contains("secret"));
+    let receipt = receipt_of(&judgement);
+    assert!(!format!("{receipt:?}").contains("hush"), "{receipt:?}");
+}
+
+/// As it is kept.
+fn receipt_of(judgement: &Judgement) -> Receipt {
+    let thread = ThreadId::of(UserId::new(), UserId::new());
+    Receipt::new(thread, (false, 1), &judgement.steps, judgement.runs.clone()).unwrap()
+}
+
+/// A guest that opens the secret `key`, asks without it and tells the answer: as one does whose
+/// peer remembers what an earlier request brought.
+fn forgetful(url: &str) -> Vec<u8> {
+    let asking = format!(
+        "(call $open (i32.const 2048) (i32.const 3) (i32.const 768))
+        (call $send (i32.const 0) (i32.const 2051) (i32.const {})
+          (i32.const 512) (i32.const 0) (i32.const 0) (i32.const 0)
+          (i32.const 0) (i32.const 0) (i32.const 768))
+        (call $say (i32.load (i32.const 784)) (i32.load (i32.const 788)))",
+        url.len()
+    );
+    guests::asking(&["http", "secrets"], &["key", url], &asking)
+}
+
+#[tokio::test]
+async fn hashes_of_short_content_cannot_be_guessed() {
+    let org = Org::new(["alice", "bob"]).await;
+    let wasm = guests::asking(&["kv"], &["n"], "");
+    org.add("guest", &wasm, json!({ "kv": {} })).await;
+
+    let [one, other] = [org.say("hello").await, org.say("hello").await];
+
+    let answers = [&one, &other].map(|judgement| only(judgement).1.content.answer.clone());
+    assert_eq!(answers[0], answers[1]);
+    let hashes = [&one, &other].map(|judgement| only(judgement).1.record.answer_sha256.clone());
+    assert!(hashes[0].is_some() && hashes[0] != hashes[1], "{hashes:?}");
 }
 
 /// What a guest makes of a message that spends the secret `hush`.

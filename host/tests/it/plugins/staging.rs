@@ -42,15 +42,21 @@ impl Scene {
         let database = TestDatabase::create().await;
         let [alice, bob] = database.org("acme", ["alice", "bob"]).await;
         let services = database.services_on(&host()).0;
+        let scene = Self { database, services, alice, bob };
+        scene.add("guest", asking).await;
+        scene
+    }
+
+    /// One more plugin, or another version of one.
+    async fn add(&self, name: &str, asking: &str) {
         let wasm = guests::asking(&["kv"], &["kseenn"], asking);
-        let plugins = &services.plugins;
+        let plugins = &self.services.plugins;
         // Boxed: large as futures.
-        Box::pin(plugins.upload(&alice, "guest", &wasm)).await.unwrap();
+        Box::pin(plugins.upload(&self.alice, name, &wasm)).await.unwrap();
         let grants = [("kv".to_owned(), json!({}))].into();
-        plugins.grant(&alice, "guest", grants).await.unwrap();
+        plugins.grant(&self.alice, name, grants).await.unwrap();
         let terms = PluginTerms::default();
-        Box::pin(plugins.activate(&alice, "guest", None, terms)).await.unwrap();
-        Self { database, services, alice, bob }
+        Box::pin(plugins.activate(&self.alice, name, None, terms)).await.unwrap();
     }
 
     async fn send(&self, content: &str) -> Result<Sent> {
@@ -74,6 +80,10 @@ impl Scene {
             .rows("select key || '=' || convert_from(value, 'UTF8') from plugin_kv order by key")
             .await;
         rows.into_iter().map(|(row,)| row).collect()
+    }
+
+    async fn seq_of(&self, message: &Message) -> Option<i64> {
+        self.services.messages.find(&self.alice, message.id).await.unwrap().message.seq
     }
 
     /// What each message says, and what the plugin told of it.
@@ -215,6 +225,97 @@ async fn an_edit_stores_what_was_written_for_it() {
 
     assert_eq!(scene.kept().await, ["k=seen"]);
     assert_eq!(text(&scene.stored().await[0].0), text("edited"));
+}
+
+#[tokio::test]
+async fn what_two_plugins_write_for_a_message_is_stored_or_forgotten_together() {
+    let scene = Scene::new(&format!("{SET} {COUNT}")).await;
+    scene.add("second", &format!("{SET} {COUNT} (call $reject)")).await;
+
+    assert!(matches!(scene.send("refused").await, Err(Error::Rejected(_))));
+    assert_eq!(scene.kept().await, ["n=1", "n=1"]);
+
+    scene.add("second", SET).await;
+    scene.send("stored").await.unwrap();
+
+    assert_eq!(scene.kept().await, ["k=seen", "k=seen", "n=1", "n=2"]);
+    assert_eq!(scene.stored().await, [("stored".to_owned(), None)]);
+}
+
+#[tokio::test]
+async fn where_one_of_two_plugins_has_read_what_changed_both_are_asked_again() {
+    let scene = Arc::new(Scene::new(&format!("{READ} {SET} {COUNT}")).await);
+    scene.add("second", &format!("{READ} {SET} {COUNT}")).await;
+    scene.send("one").await.unwrap();
+    let mut other = scene.database.raw.begin().await.unwrap();
+    execute(&mut other, "select from plugin_kv_usage for update").await;
+
+    let sending = tokio::spawn({
+        let scene = scene.clone();
+        async move { scene.send("two").await.map(drop) }
+    });
+    scene.database.blocked(1).await;
+    execute(
+        &mut other,
+        "update plugin_kv set value = 'other', revision = revision + 1
+        where key = 'k' and plugin_id = (select id from plugins where name = 'second')",
+    )
+    .await;
+    other.commit().await.unwrap();
+    sending.await.unwrap().unwrap();
+
+    let told: Vec<(Option<String>, Option<String>)> = scene
+        .database
+        .rows(
+            "select decision->'steps'->0->>'explanation', decision->'steps'->1->>'explanation'
+            from messages order by id desc limit 1",
+        )
+        .await;
+    assert_eq!(told, [(Some("seen".to_owned()), Some("other".to_owned()))]);
+    assert_eq!(scene.kept().await, ["k=seen", "k=seen", "n=3", "n=3"]);
+}
+
+#[tokio::test]
+async fn a_shadowed_message_keeps_what_was_written_for_it() {
+    let shadow = "(i32.store8 (i32.const 4) (i32.const 4))";
+    let scene = Scene::new(&format!("{SET} {shadow}")).await;
+
+    let sent = scene.send("unseen").await.unwrap();
+
+    assert!(sent.letter.message.shadowed);
+    assert_eq!(scene.kept().await, ["k=seen"]);
+}
+
+#[tokio::test]
+async fn a_held_message_is_asked_about_once_more_where_what_was_read_has_changed() {
+    let scene = Arc::new(Scene::new(&format!("{READ} {SET} {COUNT}")).await);
+    scene.send("one").await.unwrap();
+    scene.add("guest", "unreachable").await;
+    let held = scene.send("two").await.unwrap().letter.message.clone();
+    scene.add("guest", &format!("{READ} {SET} {COUNT}")).await;
+    let mut other = scene.database.raw.begin().await.unwrap();
+    execute(&mut other, "select from plugin_kv_usage for update").await;
+
+    let asking = tokio::spawn({
+        let scene = scene.clone();
+        async move { scene.services.due_holds.round().await }
+    });
+    scene.database.blocked(1).await;
+    execute(
+        &mut other,
+        "update plugin_kv set value = 'other', revision = revision + 1 where key = 'k'",
+    )
+    .await;
+    other.commit().await.unwrap();
+    asking.await.unwrap().unwrap();
+    assert_eq!((held.seq, scene.seq_of(&held).await), (None, None));
+    assert_eq!(scene.kept().await, ["k=other", "n=2"], "nothing but the counter");
+
+    scene.services.due_holds.round().await.unwrap();
+
+    assert_eq!(scene.seq_of(&held).await, Some(2));
+    assert_eq!(scene.stored().await[1], ("two".to_owned(), Some("other".to_owned())));
+    assert_eq!(scene.kept().await, ["k=seen", "n=3"]);
 }
 
 async fn execute(connection: &mut sqlx::PgConnection, sql: &'static str) {

@@ -140,6 +140,9 @@ async fn a_rejection_that_breaks_the_rules_is_a_fault() {
         Answer::reject("", "", "{}"),
         Answer::reject("no", "", "not json"),
         Answer::reject("no", "", "[]"),
+        Answer::reject("no", "a\0b", "{}"),
+        // However it is written.
+        Answer::reject("no", "", r#"{"a":[{"b":"\u0000"}]}"#),
     ];
     for answer in answers {
         assert_eq!(fault_of(host(), &guests::answering(&answer)).await, "invalid_answer");
