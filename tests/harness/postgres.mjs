@@ -71,8 +71,7 @@ class Postgres {
   async program(name, ...args) {
     const installed = join(this.#bin, name);
     const connection = ['-h', this.#directory, '-U', 'postgres'];
-    const options = { ...this.#options, maxBuffer: 1 << 26 };
-    const { stdout } = await run(existsSync(installed) ? installed : name, [...connection, ...args], options);
+    const { stdout } = await run(existsSync(installed) ? installed : name, [...connection, ...args]);
     return stdout;
   }
 

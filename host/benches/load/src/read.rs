@@ -12,7 +12,7 @@ use crate::{
 
 #[derive(Clone, Copy, ValueEnum)]
 enum What {
-    /// The first page of the threads
+    /// The newest 50 threads
     Threads,
     /// The newest 50 messages of a thread
     History,
@@ -78,7 +78,7 @@ async fn read(target: Target, options: Options, number: usize, run: Rc<Run>) {
 /// The headers and the path of each.
 fn requests(target: &Target, options: &Options) -> Vec<(String, String)> {
     let path = |peer: &str| match options.what {
-        What::Threads => format!("{MESSAGES}/threads"),
+        What::Threads => format!("{MESSAGES}/threads?limit=50"),
         What::History => format!("{MESSAGES}/thread/{}?limit=50", peer.replace('@', "%40")),
         What::Unread => format!("{MESSAGES}/unread-count"),
     };
