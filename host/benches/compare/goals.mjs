@@ -1,6 +1,6 @@
 /** What the product is to reach, and whether a run's rows show it. Nothing here is typed in after a run. */
 import { PEER as GROWN, SMALLEST, TESTS as GROWTH, sizes, testOf } from './growth.mjs';
-import { ours as plugged } from './hooks.mjs';
+import { UPLOAD, ours as plugged } from './hooks.mjs';
 import { limit } from './limits.mjs';
 import { isNoisy } from './load.mjs';
 import { RATE, sends } from './peers.mjs';
@@ -9,8 +9,8 @@ import { RATE, sends } from './peers.mjs';
 const BEYOND_A_COMMIT_MS = 1;
 
 const rate = (row) => row.perSecond;
-const p50 = (row) => row.latency.p50;
-const p99 = (row) => row.latency.p99;
+const p50 = (row) => row.latency?.p50;
+const p99 = (row) => row.latency?.p99;
 const serverCpu = (row) => row.cpu.server.micros;
 const postgresCpu = (row) => row.cpu.postgres.micros;
 const hookedCpu = (row) => row.cpu.server.micros + (row.cpu.hook?.micros ?? 0);
@@ -26,7 +26,8 @@ const allBack = ({ storm, closedWhileIdle }) =>
 
 /**
  * One line: `value` of `ours` over that of `beside`, each a peer and a test, is at least or at most `floor`
- * and `goal`. `holds` answers true, or what is wrong with ours.
+ * and `goal`. `holds` answers true, or what is wrong with ours; `besideValue` is the value of the other where
+ * it is another one, and `compare` what of both is held to the bounds, where that is no ratio.
  */
 const atLeast = (measure, ours, beside, value, bounds) => ({ measure, ours, beside, value, bounds, sign: 1 });
 const atMost = (measure, ours, beside, value, bounds) => ({ measure, ours, beside, value, bounds, sign: -1 });
@@ -133,19 +134,31 @@ function growthGoals(run) {
   });
 }
 
-/** What criterion says of the pieces that have a goal. */
+/** What single pieces may cost by themselves, or beyond the same without them. */
 function pieceGoals() {
-  const hook = (name, bounds) => ({
-    ...atMost(
-      `${name}: hook call, µs beyond no plugin`,
-      ['criterion', `hook call/${name}`],
-      ['criterion', 'hook call/no plugin'],
-      (row) => row.micros,
-      bounds,
-    ),
-    isDifference: true,
+  const micros = (row) => row.micros;
+  const piece = (name) => ['criterion', `hook call/${name}`];
+  const most = (measure, ours, beside, value, bound) => ({
+    ...atMost(measure, ours, beside, value, [bound, bound]),
+    compare: (own, other) => own - other,
   });
-  return [hook('rust, link guard', [20, 20]), hook('javascript', [300, 300])];
+  const alone = { besideValue: () => 0 };
+  const upload = [plugged('word-filter'), UPLOAD];
+  return [
+    {
+      ...most('hooks of an org without plugins, µs', piece('no plugin'), piece('no plugin'), micros, 1),
+      ...alone,
+    },
+    most(
+      'hook call, Rust link guard, µs beyond no plugin',
+      piece('rust, link guard'),
+      piece('no plugin'),
+      micros,
+      20,
+    ),
+    most('hook call, JavaScript, µs beyond no plugin', piece('javascript'), piece('no plugin'), micros, 300),
+    { ...most('from upload to active, ms', upload, upload, (row) => row.ms, 1000), ...alone },
+  ];
 }
 
 /** Every goal with what came out: both values, their ratio, and `met`. */
@@ -156,13 +169,11 @@ export const judge = (run) => [
 ];
 
 function judged(run, goal) {
-  const { value, besideValue = value, sign, bounds } = goal;
+  const { value, besideValue = value, compare = (own, other) => own / other, sign, bounds } = goal;
   const [ours, beside] = [run.row(...goal.ours), run.row(...goal.beside)];
-  if (!ours || !beside) return { ...goal, met: 'not measured' };
+  if (!ours || !beside) return { ...goal, besideValue: null, met: 'not measured' };
   const result = { ...goal, oursValue: value(ours), besideValue: besideValue(beside) };
-  result.ratio = goal.isDifference
-    ? result.oursValue - result.besideValue
-    : result.oursValue / result.besideValue;
+  result.ratio = compare(result.oursValue, result.besideValue);
   if (isNoisy(ours) || isNoisy(beside)) return { ...result, met: 'not judged: others used the machine' };
   const errors = [ours.errors, ours.storm?.errors].some((errors) => Object.keys(errors ?? {}).length > 0);
   const wrong = errors ? 'errors' : goal.holds && goal.holds(ours) !== true && goal.holds(ours);

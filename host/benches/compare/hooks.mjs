@@ -7,6 +7,8 @@ import { measure } from './load.mjs';
 import { RATE, RATE_LOAD, sends } from './peers.mjs';
 import { startOurs, startPeer } from './servers.mjs';
 
+export const UPLOAD = 'from upload to active';
+
 /** One org of one server for each. */
 const PLUGINS = {
   none: null,
@@ -43,7 +45,7 @@ async function install(run, org, name, config) {
   const plugin = await uploaded(admin, bytes);
   await plugin.configure(config);
   await plugin.activate();
-  run.add(ours(name), 'from upload to active', { ms: performance.now() - began, bytes: bytes.length });
+  run.add(ours(name), UPLOAD, { ms: performance.now() - began, bytes: bytes.length });
   const bad = { to: 'bob@load.test', content: 'darn: https://evil.test', contentType: 'text' };
   const answer = await admin.post(MESSAGES, bad);
   assert.ok(!answer.text.includes(bad.content), `${name} let pass what it is there for`);

@@ -1,6 +1,8 @@
 /** What Postgres alone does with the reference peer's tables, by pgbench: what bounds anyone. */
-import { mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+
+import { watched } from './accounts.mjs';
 
 const DATABASE = 'limits';
 const TEXT = 'lorem ipsum dolor sit amet '.repeat(4).slice(0, 100);
@@ -66,43 +68,14 @@ export const limit = (name, clients) => `${name}, ${clients} at once`;
 
 async function pgbench(run, test, script, clients, rows) {
   const options = ['-n', '-M', 'prepared', '-c', `${clients}`, '-j', '1', '-T', `${run.secs}`, '-f', script];
-  const [before, began] = [ticks(run.postgres.pid), performance.now()];
-  const said = await run.postgres.program('pgbench', ...options, DATABASE);
-  const [after, took] = [ticks(run.postgres.pid), performance.now() - began];
+  const { result: said, cpu } = await watched(run, () =>
+    run.postgres.program('pgbench', ...options, DATABASE),
+  );
   const number = (pattern) => Number(pattern.exec(said)[1]);
   run.add('Postgres alone', test, {
     perSecond: number(/^tps = ([\d.]+)/m) * rows,
     latency: { mean: number(/^latency average = ([\d.]+) ms/m) },
-    // A tick is 10 ms.
-    cpu: { others: Math.max(0, (after.busy - before.busy - after.known + before.known) * 10) / took },
+    cpu,
   });
   run.say(`  Postgres alone: ${test}: ${Math.round(run.row('Postgres alone', test).perSecond)}/s`);
-}
-
-/** What all processors have been busy, and what of that Postgres and our own programs were, so far. */
-function ticks(postmaster) {
-  const [, ...all] = readFileSync('/proc/stat', 'utf8').split('\n', 1)[0].trim().split(/\s+/).map(Number);
-  const own = [stat('self'), stat(postmaster)].filter(Boolean);
-  const backends = readdirSync('/proc')
-    .map((pid) => /^\d+$/.test(pid) && stat(pid))
-    .filter((process) => process && process.parent === postmaster);
-  return {
-    busy: [0, 1, 2, 5, 6].reduce((sum, index) => sum + all[index], 0),
-    known: [...own, ...backends].reduce((sum, process) => sum + process.ticks, 0),
-  };
-}
-
-/** A process's parent, and its ticks with those of the children that it has waited for. */
-function stat(pid) {
-  try {
-    const line = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = line
-      .slice(line.lastIndexOf(')') + 2)
-      .split(' ')
-      .map(Number);
-    return { parent: fields[1], ticks: fields.slice(11, 15).reduce((sum, ticks) => sum + ticks) };
-  } catch {
-    // It has ended meanwhile.
-    return null;
-  }
 }

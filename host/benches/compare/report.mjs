@@ -126,7 +126,7 @@ function connects(run) {
 function pieces(run) {
   const micros = run.rows
     .filter((row) => row.peer === 'criterion')
-    .map((row) => [row.test, number(row.micros)]);
+    .map((row) => [row.test, `${number(row.micros)}${isNoisy(row) ? ' ‡' : ''}`]);
   const uploads = run.rows
     .filter((row) => row.ms !== undefined)
     .map((row) => [`${row.peer}: ${row.test} (${Math.round(row.bytes / 1024)} KiB)`, number(row.ms * 1000)]);
@@ -138,22 +138,20 @@ function verdicts(run) {
     const value = goal.bounds[index];
     if (value === null) return '–';
     if (value === Infinity) return 'all back';
-    const shown =
-      value < 1 && Number.isInteger(Math.round(100 / value) / 100)
-        ? `1/${Math.round(1 / value)}`
-        : number(value);
-    return `${goal.sign > 0 ? '≥' : '≤'} ${shown}${goal.isDifference ? ' µs' : ''}`;
+    const parts = Math.round(1 / value);
+    const shown = parts > 2 && Math.abs(1 / value - parts) < 1e-9 ? `1/${parts}` : Number(value.toFixed(2));
+    return `${goal.sign > 0 ? '≥' : '≤'} ${shown}`;
   };
   const rows = judge(run).map((goal) => [
     goal.measure,
     bound(goal, 0),
     bound(goal, 1),
     number(goal.oursValue),
-    number(goal.met === 'not measured' ? undefined : goal.besideValue),
+    number(goal.besideValue),
     number(goal.ratio),
     goal.met,
   ]);
-  const columns = ['measure', 'floor', 'goal', 'ours', 'Node, or as said', 'ratio', 'met'];
+  const columns = ['measure', 'floor', 'goal', 'ours', 'Node, or as said', 'ratio, or beyond', 'met'];
   return `## What is to hold
 
 Goals that are missed are **short**; floor: the goal is missed, the floor is not. Flat growth within 1.5 × and 1.1 × is the
