@@ -24,9 +24,7 @@ use duologue::{
         Message, MessageId, MessageState, Metadata, OnFault, Org, OrgId, OrgKey, OrgSettings,
         OrgSlug, Phase, PluginId, ThreadId, User, UserId,
     },
-    plugin::{
-        BeforeSend, ContentTypes, Door, Hooks, Installation, Limits, PluginHost, Threads,
-    },
+    plugin::{BeforeSend, ContentTypes, Door, Hooks, Installation, Limits, PluginHost, Threads},
     service::{Identity, People, Registry},
     settings::Settings,
     wire::MessageView,
@@ -66,8 +64,8 @@ fn token_check(criterion: &mut Criterion, runtime: &Runtime) {
     let database = runtime
         .block_on(Database::serve(&choice, &settings))
         .expect("a Postgres can be started here");
-    let (key, token) = (secret(), OffsetDateTime::now_utc());
-    let token = mint(&key, &claims(token)).expect("the key is a secret");
+    let key = secret();
+    let token = mint(&key, &claims(OffsetDateTime::now_utc())).expect("the key is a secret");
 
     let mut group = criterion.benchmark_group("token check");
     let verifier = Verifier::new(VerifierSettings::default());
@@ -230,11 +228,7 @@ impl Scene {
     }
 }
 
-async fn installation(
-    host: &PluginHost,
-    wasm: &[u8],
-    (key, value): (&str, &str),
-) -> Installation {
+async fn installation(host: &PluginHost, wasm: &[u8], (key, value): (&str, &str)) -> Installation {
     let compiled = Arc::new(host.compile(wasm).await.expect("the guest is a plugin"));
     Installation {
         id: PluginId::new(),

@@ -16,12 +16,30 @@ pub struct Http {
     is_closed: bool,
 }
 
+/// The bytes of a request, which may be sent again and again.
+pub struct Request(Vec<u8>);
+
 struct Head {
     status: u16,
     bytes: usize,
     content_length: usize,
     is_chunked: bool,
     closes: bool,
+}
+
+impl Request {
+    pub fn get(path: &str, headers: &str) -> Self {
+        Self(format!("GET {path} HTTP/1.1\r\nHost: server\r\n{headers}\r\n").into_bytes())
+    }
+
+    pub fn post(path: &str, headers: &str, body: &str) -> Self {
+        let length = body.len();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: server\r\n{headers}\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        Self(request.into_bytes())
+    }
 }
 
 impl Http {
@@ -32,23 +50,8 @@ impl Http {
         Ok(Self { stream, address: address.to_owned(), buffer, is_closed: false })
     }
 
-    pub async fn get(&mut self, path: &str, headers: &str) -> Result<u16> {
-        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{headers}\r\n", self.address);
-        self.call(head.as_bytes()).await
-    }
-
-    pub async fn post(&mut self, path: &str, headers: &str, body: &[u8]) -> Result<u16> {
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: {}\r\n{headers}\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            self.address,
-            body.len(),
-        );
-        self.call(&[head.as_bytes(), body].concat()).await
-    }
-
     /// Answers the status, once all of the body is here.
-    async fn call(&mut self, request: &[u8]) -> Result<u16> {
+    pub async fn send(&mut self, Request(request): &Request) -> Result<u16> {
         if self.is_closed {
             *self = Self::connect(&self.address).await?;
         }

@@ -49,11 +49,11 @@ fn main() {
         .expect("the machine gives a runtime");
     let seen = LocalSet::new().block_on(&runtime, async {
         match mode {
-            Mode::RestSend(options) => rest_send::run(target, options).await,
+            Mode::RestSend(options) => Ok(rest_send::run(target, options).await),
             Mode::Pairs(options) => pairs::run(target, options).await,
             Mode::Seed(options) => seed::run(target, options).await,
-            Mode::Read(options) => read::run(target, options).await,
-            Mode::Idle(options) => idle::run(target, options).await,
+            Mode::Read(options) => Ok(read::run(target, options).await),
+            Mode::Idle(options) => Ok(idle::run(target, options).await),
         }
     });
     match seen {

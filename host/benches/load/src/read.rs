@@ -1,13 +1,11 @@
-use std::{rc::Rc, time::Instant};
-
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use crate::{
-    http::Http,
+    http::Request,
     seed::email,
     target::{MESSAGES, Target},
-    workers::{self, Run},
+    workers,
 };
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -40,57 +38,32 @@ pub struct Options {
     peer: String,
 }
 
-pub async fn run(target: Target, options: Options) -> Result<Value, String> {
-    let client = |number, run| read(target.clone(), options.clone(), number, run);
-    Ok(workers::run(&target, options.clients, client).await)
+pub async fn run(target: Target, options: Options) -> Value {
+    let requests = |client: usize| {
+        let mut requests = requests(&target, &options);
+        // Not all at the same place.
+        let start = client * 17 % requests.len();
+        requests.rotate_left(start);
+        requests
+    };
+    workers::run(&target, options.clients, requests).await
 }
 
-async fn read(target: Target, options: Options, number: usize, run: Rc<Run>) {
-    let requests = requests(&target, &options);
-    // Not all at the same place.
-    let mut requests = requests.iter().cycle().skip(number * 17);
-    let mut connection = None;
-    while !run.is_over()
-        && let Some((headers, path)) = requests.next()
-    {
-        let http = match &mut connection {
-            Some(http) => http,
-            None => match Http::connect(&target.address).await {
-                Ok(http) => connection.insert(http),
-                Err(error) => {
-                    run.failed(format!("connect: {error}")).await;
-                    continue;
-                }
-            },
-        };
-        let began = Instant::now();
-        match http.get(path, headers).await {
-            Ok(200) => run.succeeded(began),
-            Ok(status) => run.failed(format!("status {status}")).await,
-            Err(error) => {
-                connection = None;
-                run.failed(error.to_string()).await;
-            }
-        }
-    }
-}
-
-/// The headers and the path of each.
-fn requests(target: &Target, options: &Options) -> Vec<(String, String)> {
+fn requests(target: &Target, options: &Options) -> Vec<Request> {
     let path = |peer: &str| match options.what {
         What::Threads => format!("{MESSAGES}/threads?limit=50"),
         What::History => format!("{MESSAGES}/thread/{}?limit=50", peer.replace('@', "%40")),
         What::Unread => format!("{MESSAGES}/unread-count"),
     };
     if let Some(reader) = &options.reader {
-        return vec![(target.headers(reader), path(&options.peer))];
+        return vec![Request::get(&path(&options.peer), &target.headers(reader))];
     }
     let headers: Vec<String> =
         (0..options.users).map(|user| target.headers(&email(user))).collect();
     let threads =
         (0..options.peers).flat_map(|peer| (0..options.users).map(move |user| (user, peer)));
     let request = |(user, peer): (usize, usize)| {
-        (headers[user].clone(), path(&email((user + 1 + peer) % options.users)))
+        Request::get(&path(&email((user + 1 + peer) % options.users)), &headers[user])
     };
     threads.map(request).collect()
 }

@@ -1,12 +1,10 @@
-use std::{rc::Rc, time::Instant};
-
 use clap::Args;
 use serde_json::Value;
 
 use crate::{
-    http::Http,
+    http::Request,
     target::{MESSAGES, Target, message, text},
-    workers::{self, Run},
+    workers,
 };
 
 #[derive(Args, Clone, Copy)]
@@ -21,50 +19,17 @@ pub struct Options {
     size: usize,
 }
 
-pub async fn run(target: Target, options: Options) -> Result<Value, String> {
-    let client = |number, run| send(target.clone(), options, number, run);
-    Ok(workers::run(&target, options.clients, client).await)
-}
-
-async fn send(
-    target: Target,
-    Options { clients, users, size }: Options,
-    number: usize,
-    run: Rc<Run>,
-) {
+pub async fn run(target: Target, Options { clients, users, size }: Options) -> Value {
     // Each client speaks for its share of the people.
-    let requests: Vec<(String, Vec<u8>)> = (number % users..users)
-        .step_by(clients.max(users.min(clients)))
-        .map(|sender| {
-            let body = message(&email((sender + 1) % users), &text(size));
-            (target.headers(&email(sender)), body.to_string().into_bytes())
-        })
-        .collect();
-    let mut requests = requests.iter().cycle();
-    let mut connection = None;
-    while !run.is_over()
-        && let Some((headers, body)) = requests.next()
-    {
-        let http = match &mut connection {
-            Some(http) => http,
-            None => match Http::connect(&target.address).await {
-                Ok(http) => connection.insert(http),
-                Err(error) => {
-                    run.failed(format!("connect: {error}")).await;
-                    continue;
-                }
-            },
+    let requests = |client: usize| {
+        let senders = (client % users..users).step_by(clients);
+        let request = |sender| {
+            let body = message(&email((sender + 1) % users), &text(size)).to_string();
+            Request::post(MESSAGES, &target.headers(&email(sender)), &body)
         };
-        let began = Instant::now();
-        match http.post(MESSAGES, headers, body).await {
-            Ok(200..300) => run.succeeded(began),
-            Ok(status) => run.failed(format!("status {status}")).await,
-            Err(error) => {
-                connection = None;
-                run.failed(error.to_string()).await;
-            }
-        }
-    }
+        senders.map(request).collect()
+    };
+    workers::run(&target, clients, requests).await
 }
 
 fn email(user: usize) -> String {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::task::spawn_local;
 
 use crate::{
-    http::Http,
+    http::{Http, Request},
     latency::rounded,
     target::{MESSAGES, Target, message, text},
 };
@@ -60,7 +60,8 @@ async fn send(
     let other = (one + 1 + number / users % peers) % users;
     let (from, to) = if round.is_multiple_of(2) { (one, other) } else { (other, one) };
     let body = message(&email(to), &text(90)).to_string();
-    match http.post(MESSAGES, &target.headers(&email(from)), body.as_bytes()).await? {
+    let request = Request::post(MESSAGES, &target.headers(&email(from)), &body);
+    match http.send(&request).await? {
         200..300 => Ok(()),
         status => Err(std::io::Error::other(format!("status {status}"))),
     }

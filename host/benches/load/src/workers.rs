@@ -1,4 +1,4 @@
-//! Clients that each do one thing after another, as fast as they are answered.
+//! Clients that each send one request after another, as fast as they are answered.
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,50 +13,34 @@ use tokio::{
 };
 
 use crate::{
+    http::{Http, Request},
     latency::{Errors, Latency, rounded},
     processes::Snapshot,
     target::Target,
 };
 
 /// What all clients of a run share.
-pub struct Run {
+#[derive(Default)]
+struct Run {
     latency: RefCell<Latency>,
     errors: RefCell<Errors>,
     is_measured: Cell<bool>,
     is_over: Cell<bool>,
 }
 
-impl Run {
-    pub fn is_over(&self) -> bool {
-        self.is_over.get()
-    }
-
-    pub fn succeeded(&self, since: Instant) {
-        if self.is_measured.get() {
-            self.latency.borrow_mut().add(since.elapsed());
-        }
-    }
-
-    /// A pause follows, so that a server that is down is not asked without end.
-    pub async fn failed(&self, what: impl Into<String>) {
-        self.errors.borrow_mut().add(what);
-        sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// Runs so many clients over the warm-up and the time that is measured.
-pub async fn run<F>(target: &Target, clients: usize, client: impl Fn(usize, Rc<Run>) -> F) -> Value
-where
-    F: Future<Output = ()> + 'static,
-{
-    let run = Rc::new(Run {
-        latency: RefCell::new(Latency::default()),
-        errors: RefCell::default(),
-        is_measured: Cell::new(false),
-        is_over: Cell::new(false),
-    });
-    let clients: Vec<JoinHandle<()>> =
-        (0..clients).map(|number| spawn_local(client(number, Rc::clone(&run)))).collect();
+/// Runs so many clients over the warm-up and the time that is measured; each sends its requests in
+/// turn, from the first one again after the last.
+pub async fn run(
+    target: &Target,
+    clients: usize,
+    requests: impl Fn(usize) -> Vec<Request>,
+) -> Value {
+    let run = Rc::new(Run::default());
+    let clients: Vec<JoinHandle<()>> = (0..clients)
+        .map(|number| {
+            spawn_local(client(target.address.clone(), requests(number), Rc::clone(&run)))
+        })
+        .collect();
     sleep(target.warm_up()).await;
     let before = Snapshot::take(&target.pids);
     run.is_measured.set(true);
@@ -74,4 +58,45 @@ where
         "errors": run.errors.borrow().json(),
         "cpu": after.used_since(&before, latency.count()),
     })
+}
+
+async fn client(address: String, requests: Vec<Request>, run: Rc<Run>) {
+    let mut requests = requests.iter().cycle();
+    let mut connection = None;
+    while !run.is_over.get()
+        && let Some(request) = requests.next()
+    {
+        if let Err(error) = ask(&address, &mut connection, request, &run).await {
+            run.errors.borrow_mut().add(error);
+            // A server that is down is not asked without end.
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+async fn ask(
+    address: &str,
+    connection: &mut Option<Http>,
+    request: &Request,
+    run: &Run,
+) -> Result<(), String> {
+    let http = match connection {
+        Some(http) => http,
+        None => connection
+            .insert(Http::connect(address).await.map_err(|error| format!("connect: {error}"))?),
+    };
+    let began = Instant::now();
+    match http.send(request).await {
+        Ok(200..300) => {
+            if run.is_measured.get() {
+                run.latency.borrow_mut().add(began.elapsed());
+            }
+            Ok(())
+        }
+        Ok(status) => Err(format!("status {status}")),
+        Err(error) => {
+            *connection = None;
+            Err(error.to_string())
+        }
+    }
 }
