@@ -27,6 +27,7 @@ const HELP = `usage: compare.mjs [OPTIONS]
   --growth N     stored messages at most, from 10000 in tenfold steps (1000000)
   --parts A,B    of ${Object.keys(PARTS)} (all)
   --rows FILE    go on with the rows of an earlier run: what is measured again replaces them
+                 (limits and peers belong together: measure both again, or none)
   --smoke        as short and small as can be, to see that all of it runs; the report stays beside the rows
 
 Environment: DUOLOGUE_BIN, the server (target/release/duologue); DUOLOGUE_BENCH_DIR, where Postgres keeps its
