@@ -6,6 +6,8 @@ SHELL := /bin/bash
 # Tools and binaries that are fetched once and shared by every checkout.
 CACHE := $(if $(filter 0,$(shell id -u)),/var/cache/duologue,$(HOME)/.cache/duologue)
 DENY_VERSION := 0.20.2
+# What puts load on servers for `make bench`; built apart, for it is no part of the product.
+LOAD := host/benches/load/Cargo.toml
 export PATH := $(CACHE)/tools/bin:$(PATH)
 
 .PHONY: help
@@ -28,6 +30,8 @@ check: ## Formatting, lints, and what the dependencies may be
 	@host/tools/requirements.sh test
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	cargo fmt --check --manifest-path $(LOAD)
+	CARGO_TARGET_DIR=target/load cargo clippy --locked --manifest-path $(LOAD) -- -D warnings
 	@cargo deny --version >/dev/null 2>&1 || \
 	  cargo install cargo-deny --version $(DENY_VERSION) --locked --debug --root $(CACHE)/tools
 	cargo deny check bans licenses sources
@@ -50,3 +54,17 @@ e2e: guests ## End to end: the built server, the official socket.io-client
 	cargo test --no-run
 	cd tests && npm ci --no-audit --no-fund
 	@bin=$$(host/tools/postgres-binaries.sh $(CACHE)/postgres) && cd tests && PG_BIN_DIR=$$bin npm test
+
+.PHONY: bench
+bench: ## Measure beside a Node service and Postgres alone, to host/benches/RESULTS.md (ARGS=--help)
+	@host/tools/requirements.sh bench
+	plugins/build.sh
+	host/tools/runtime-guests.sh $(CACHE)/guest-tools
+	[ -n "$${DUOLOGUE_BIN:-}" ] || cargo build --release
+	CARGO_TARGET_DIR=target/load cargo build --release --locked --manifest-path $(LOAD)
+	cd host/benches/peer && npm ci --no-audit --no-fund
+	cd tests && npm ci --no-audit --no-fund
+	@# Each socket is an open file, of the server and of the load.
+	@bin=$$(host/tools/postgres-binaries.sh $(CACHE)/postgres) && \
+	  { ulimit -n 100000 2>/dev/null || ulimit -n "$$(ulimit -Hn)"; } && \
+	  PG_BIN_DIR=$$bin node host/benches/compare.mjs $(ARGS)

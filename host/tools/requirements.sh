@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# requirements.sh run|test: makes sure that what a build needs is there.
+# requirements.sh run|test|bench: makes sure that what a build needs is there.
 #
 # As root on Debian or Ubuntu what is missing is installed; elsewhere one line says what to do.
 # All talk goes to stderr.
@@ -20,7 +20,7 @@ need() {
 
 command -v cargo >/dev/null || { say "cargo is missing: install rustup, then open a new shell"; exit 1; }
 need cc "gcc libc6-dev"
-if [ "${1:-run}" = test ]; then
+if [ "${1:-run}" != run ]; then
   need node "nodejs npm"
   need npm "npm"
   need flock "util-linux"
@@ -29,4 +29,8 @@ if [ "${1:-run}" = test ]; then
   python3 -m pip --version >/dev/null 2>&1 || need pip3 "python3-pip"
   major=$(node --version | sed 's/^v\([0-9]*\).*/\1/')
   [ "$major" -ge 20 ] || { say "node $major is too old for the tests: install Node 20 or newer"; exit 1; }
+fi
+if [ "${1:-run}" = bench ]; then
+  need psql "postgresql"
+  need pgbench "postgresql"
 fi

@@ -19,8 +19,8 @@ export const NO_LIMITS = {
   pendingSendsPerSocket: 0,
 };
 
-export async function createOrg(server, settings) {
-  const id = `org-${randomUUID().slice(0, 13)}`;
+export async function createOrg(server, settings, names) {
+  const { id = `org-${randomUUID().slice(0, 13)}`, secret = randomBytes(32).toString('hex') } = names;
   const limits = { ...NO_LIMITS, ...settings.limits };
   const created = await server.operator('POST', '/admin/orgs', {
     orgId: id,
@@ -28,17 +28,17 @@ export async function createOrg(server, settings) {
     settings: { ...settings, limits },
   });
   assert.equal(created.status, 201, created.text);
-  const org = new Org(server, id);
+  const org = new Org(server, id, secret);
   await org.addKey({ secret: org.secret, algorithm: 'HS256' });
   return org;
 }
 
 /** One org of a running server, with a secret of its own. */
 class Org {
-  constructor(server, id) {
+  constructor(server, id, secret) {
     this.server = server;
     this.id = id;
-    this.secret = randomBytes(32).toString('hex');
+    this.secret = secret;
   }
 
   operator(method, path, body) {

@@ -32,22 +32,47 @@ function account() {
   return { uid: Number(uid), gid: Number(gid) };
 }
 
-/** A Postgres of the test's own, on a Unix socket alone, that may be stopped and started. */
-export async function startPostgres() {
-  const postgres = new Postgres();
+/**
+ * A Postgres of the test's own, on a Unix socket alone, that may be stopped and started. It lives in a
+ * new directory, or in `directory`; `settings` are its own, by name.
+ */
+export async function startPostgres({ directory = makeDataDir(), settings = {} } = {}) {
+  const postgres = new Postgres(directory, settings);
   await postgres.init();
   await postgres.start();
   return postgres;
 }
 
 class Postgres {
-  #directory = makeDataDir();
+  #directory;
+  #settings;
   #bin = binaries();
   #options = { ...account(), cwd: '/' };
   #child = null;
 
+  constructor(directory, settings) {
+    this.#directory = directory;
+    this.#settings = { listen_addresses: '', ...settings };
+  }
+
   get url() {
-    return `postgres://postgres@localhost/postgres?host=${this.#directory}&sslmode=disable`;
+    return this.urlOf('postgres');
+  }
+
+  urlOf(database) {
+    return `postgres://postgres@localhost/${database}?host=${this.#directory}&sslmode=disable`;
+  }
+
+  get pid() {
+    return this.#child.pid;
+  }
+
+  /** Runs one of Postgres' own programs against it and answers what that prints. */
+  async program(name, ...args) {
+    const installed = join(this.#bin, name);
+    const connection = ['-h', this.#directory, '-U', 'postgres'];
+    const { stdout } = await run(existsSync(installed) ? installed : name, [...connection, ...args]);
+    return stdout;
   }
 
   /** Where its processes work. */
@@ -68,7 +93,8 @@ class Postgres {
   }
 
   async start() {
-    const args = ['-D', this.data, '-k', this.#directory, '-c', 'listen_addresses='];
+    const settings = Object.entries(this.#settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+    const args = ['-D', this.data, '-k', this.#directory, ...settings];
     const child = spawn(join(this.#bin, 'postgres'), args, { ...this.#options, stdio: 'ignore' });
     child.exited = new Promise((done) => child.once('exit', done));
     this.#child = child;

@@ -42,8 +42,8 @@ export function runBinary(args, env = {}, { timeout = 30_000 } = {}) {
 }
 
 /** A data directory that the database's user can enter, also where the tests run as root. */
-export function makeDataDir() {
-  const directory = mkdtempSync(join(tmpdir(), 'duologue-'));
+export function makeDataDir(parent = tmpdir()) {
+  const directory = mkdtempSync(join(parent, 'duologue-'));
   chmodSync(directory, 0o755);
   return directory;
 }
@@ -52,8 +52,8 @@ export function makeDataDir() {
  * A server of its own on a free port. `env` adds to its environment (`DATABASE_URL`);
  * without that it keeps its Postgres in its own new data directory. `args` go to `serve`.
  */
-export async function startServer({ env = {}, args = [] } = {}) {
-  const server = new Server(env, args);
+export async function startServer({ env = {}, args = [], binary = BINARY } = {}) {
+  const server = new Server(binary, env, args);
   try {
     await server.start();
   } catch (error) {
@@ -64,12 +64,14 @@ export async function startServer({ env = {}, args = [] } = {}) {
 }
 
 class Server {
+  #binary;
   #env;
   #args;
   #child = null;
   #clients = new Set();
 
-  constructor(env, args) {
+  constructor(binary, env, args) {
+    this.#binary = binary;
     this.#args = args;
     this.dataDir = makeDataDir();
     this.operatorToken = randomBytes(24).toString('hex');
@@ -87,12 +89,12 @@ class Server {
   };
 
   async start() {
-    if (!existsSync(BINARY)) {
-      throw new Error(`${BINARY} does not exist: build it, or set DUOLOGUE_BIN`);
+    if (!existsSync(this.#binary)) {
+      throw new Error(`${this.#binary} does not exist: build it, or set DUOLOGUE_BIN`);
     }
     const settings = this.#args.includes('--config') ? [] : ['--config', PATIENT];
     const args = ['serve', '--listen', '127.0.0.1:0', '--data-dir', this.dataDir, ...settings, ...this.#args];
-    const child = spawn(BINARY, args, {
+    const child = spawn(this.#binary, args, {
       env: { ...cleanEnvironment(), ...this.#env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -171,14 +173,18 @@ class Server {
     return this.request(path, { method, headers, body });
   }
 
-  /** A new org with every limit off; `settings` go over that. */
-  org(settings = {}) {
-    return createOrg(this, settings);
+  /** A new org with every limit off; `settings` go over that. `names` may name it and its secret. */
+  org(settings = {}, names = {}) {
+    return createOrg(this, settings, names);
   }
 
   /** People of an org of their own, each signed in once. */
   async people(...names) {
     return (await this.org()).people(...names);
+  }
+
+  get pid() {
+    return this.#child.pid;
   }
 
   /** The process id of the Postgres that this server supervises; null while there is none. */

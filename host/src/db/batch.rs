@@ -10,10 +10,7 @@ use time::OffsetDateTime;
 
 use sqlx::{Connection, PgConnection};
 
-use self::{
-    repeats::{insert_unrepeated, is_repeated},
-    tables::Tables,
-};
+use self::repeats::{insert_unrepeated, is_repeated};
 use super::{
     Db, DbError, OrgConn,
     held::{self, NewHold},
@@ -22,6 +19,7 @@ use super::{
 use crate::domain::{Decision, Draft, MessageId, OrgId, StagedWrites, ThreadId, UserId};
 
 pub use news::News;
+pub use tables::Tables;
 
 /// A draft on its way into the database, under the id that it will have.
 #[derive(Clone, Debug)]

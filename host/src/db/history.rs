@@ -53,30 +53,14 @@ pub async fn list_thread(
     limit: i64,
 ) -> Result<Vec<Message>, DbError> {
     let rows = match part {
-        Part::Newest => thread_part!(
-            "and thread_id = $3 order by seq desc nulls first, id desc limit $4",
-            conn,
-            reader,
-            thread,
-            limit
-        ),
-        Part::Before(Place::Seq(seq)) => thread_part!(
-            "and thread_id = $3 and seq < $5 order by seq desc limit $4",
-            conn,
-            reader,
-            thread,
-            limit,
-            seq
-        ),
-        Part::Before(Place::Unplaced(id)) => thread_part!(
-            "and thread_id = $3 and (seq is not null or id < $5)
-            order by seq desc nulls first, id desc limit $4",
-            conn,
-            reader,
-            thread,
-            limit,
-            id as _
-        ),
+        Part::Newest => {
+            let all = (MessageId::from(uuid::Uuid::max()), i64::MAX);
+            list_below(conn, reader, thread, all, limit).await?
+        }
+        Part::Before(Place::Unplaced(id)) => {
+            list_below(conn, reader, thread, (id, i64::MAX), limit).await?
+        }
+        Part::Before(Place::Seq(seq)) => list_placed(conn, reader, thread, seq, limit).await?,
         Part::After(Place::Seq(seq)) => thread_part!(
             "and thread_id = $3 and seq > $5 order by seq limit $4",
             conn,
@@ -99,6 +83,48 @@ pub async fn list_thread(
         messages.reverse();
     }
     Ok(messages)
+}
+
+/// What has no `seq`, then what has one, each from below a place downwards. They are looked up
+/// apart: in one order over both, Postgres sorts the whole thread.
+async fn list_below(
+    conn: &mut OrgConn<'_>,
+    reader: UserId,
+    thread: ThreadId,
+    (id, seq): (MessageId, i64),
+    limit: i64,
+) -> Result<Vec<MessageRow>, DbError> {
+    let mut rows = thread_part!(
+        "and thread_id = $3 and seq is null and id < $5 order by id desc limit $4",
+        conn,
+        reader,
+        thread,
+        limit,
+        id as _
+    );
+    let left = limit - i64::try_from(rows.len()).unwrap_or(limit);
+    if left > 0 {
+        rows.extend(list_placed(conn, reader, thread, seq, left).await?);
+    }
+    Ok(rows)
+}
+
+async fn list_placed(
+    conn: &mut OrgConn<'_>,
+    reader: UserId,
+    thread: ThreadId,
+    below: i64,
+    limit: i64,
+) -> Result<Vec<MessageRow>, DbError> {
+    let rows = thread_part!(
+        "and thread_id = $3 and seq < $5 order by seq desc limit $4",
+        conn,
+        reader,
+        thread,
+        limit,
+        below
+    );
+    Ok(rows)
 }
 
 /// The place of a message in a thread of the reader's, hidden or not.

@@ -170,17 +170,29 @@ pub async fn forget_message(
         update thread_states
         set
             unread_count = greatest(0, unread_count - $5),
-            last_message_id = case when last_message_id = $4 then (
-                select message.id
-                from messages as message
-                where message.org_id = $1
-                    and message.thread_id = $3
-                    and visible($2, message)
-                    and message.deleted_at is null
-                    -- What was refused is no news any more.
-                    and message.state <> 'refused'
-                order by message.seq desc nulls first, message.id desc
-                limit 1
+            last_message_id = case when last_message_id = $4 then coalesce(
+                (
+                    select message.id
+                    from messages as message
+                    where message.org_id = $1 and message.thread_id = $3
+                        and message.seq is null
+                        and visible($2, message)
+                        and message.deleted_at is null
+                        -- What was refused is no news any more.
+                        and message.state <> 'refused'
+                    order by message.id desc
+                    limit 1
+                ),
+                (
+                    select message.id
+                    from messages as message
+                    where message.org_id = $1 and message.thread_id = $3
+                        and message.seq is not null
+                        and visible($2, message)
+                        and message.deleted_at is null
+                    order by message.seq desc
+                    limit 1
+                )
             ) else last_message_id end
         where org_id = $1 and user_id = $2 and thread_id = $3
         "#,

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::{Fate, NewMessage};
 use crate::domain::{ClientId, MessageId, OrgId, ThreadId, UserId};
 
-/// Rows by their keys, in the order in which they are locked.
+/// Rows by their keys, in the order in which they are locked. Outside of here only made to see
+/// what that costs (`benches/hot.rs`).
 #[derive(Default)]
-pub(super) struct Tables<'a> {
+pub struct Tables<'a> {
     pub(super) threads: Threads,
     pub(super) states: States,
     pub(super) users: Users,
@@ -137,7 +138,7 @@ impl Sums {
 }
 
 impl<'a> Tables<'a> {
-    pub(super) fn of(batch: &'a [NewMessage]) -> Self {
+    pub fn of(batch: &'a [NewMessage]) -> Self {
         let Sums { threads, states, users, changes, below } = Sums::of(batch);
         let mut tables = Self { changes, messages: Messages::of(batch, below), ..Self::default() };
         for ((org_id, id), count) in threads {
