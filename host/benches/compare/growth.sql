@@ -71,14 +71,14 @@ from thread;
 
 insert into thread_states
     (org_id, user_id, thread_id, peer_id, given_seq, former_given_seq, read_seq, unread_count,
-     last_message_id, active_id, active_minute, opened)
+     last_message_id, active_id, active_second, opened)
 select :'org'::uuid, one, id, other, size, size - 1,
     case when unread then 0 else size end, case when unread then size else 0 end,
-    last_message_id, last_message_id, (first + (size - 1) * step) / 60000, not unread
+    last_message_id, last_message_id, (first + (size - 1) * step) / 1000, not unread
 from thread
 union all
 select :'org'::uuid, other, id, one, size, size - 1, case when unread then 0 else size end, 0,
-    last_message_id, last_message_id, (first + (size - 1) * step) / 60000, unread
+    last_message_id, last_message_id, (first + (size - 1) * step) / 1000, unread
 from thread;
 
 insert into messages

@@ -185,16 +185,16 @@ async fn insert_messages(
         thread_state as (
             insert into thread_states
                 (org_id, user_id, thread_id, peer_id, given_seq, unread_count,
-                 last_message_id, active_id, active_minute, opened)
+                 last_message_id, active_id, active_second, opened)
             select
                 state.org_id, user_id, thread_id, peer_id,
                 coalesce(thread.last_seq - below, 0), unread,
-                last_id, last_id, active_minute, opened
+                last_id, last_id, active_second, opened
             from unnest(
                 $8::uuid[], $9::uuid[], $10::uuid[], $11::uuid[], $12::bigint[], $13::bigint[],
-                $14::uuid[], $15::integer[], $16::boolean[]
+                $14::uuid[], $15::bigint[], $16::boolean[]
             ) as state (
-                org_id, user_id, thread_id, peer_id, below, unread, last_id, active_minute, opened
+                org_id, user_id, thread_id, peer_id, below, unread, last_id, active_second, opened
             )
             join thread on thread.org_id = state.org_id and thread.id = state.thread_id
             order by state.org_id, user_id, thread_id
@@ -204,7 +204,7 @@ async fn insert_messages(
                 unread_count = thread_states.unread_count + excluded.unread_count,
                 last_message_id = excluded.last_message_id,
                 active_id = excluded.active_id,
-                active_minute = excluded.active_minute
+                active_second = excluded.active_second
             returning org_id, user_id, thread_id, former_given_seq
         ),
         user_state as (
@@ -278,7 +278,7 @@ async fn insert_messages(
         &states.below as &[Option<i64>],
         &states.unread,
         &states.last_ids as &[MessageId],
-        &states.active_minutes,
+        &states.active_seconds,
         &states.opened,
         &users.org_ids as &[OrgId],
         &users.ids as &[UserId],

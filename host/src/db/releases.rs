@@ -140,7 +140,7 @@ pub async fn give(
         r#"
         insert into thread_states
             (org_id, user_id, thread_id, peer_id, given_seq, unread_count, last_message_id,
-             active_id, active_minute, opened)
+             active_id, active_second, opened)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, false)
         on conflict (org_id, user_id, thread_id) do update set
             former_given_seq = thread_states.given_seq,
@@ -148,7 +148,7 @@ pub async fn give(
             unread_count = thread_states.unread_count + excluded.unread_count,
             last_message_id = excluded.last_message_id,
             active_id = excluded.active_id,
-            active_minute = excluded.active_minute
+            active_second = excluded.active_second
         returning former_given_seq
         "#,
         conn.org_id as _,
@@ -159,7 +159,7 @@ pub async fn give(
         i64::from(received),
         message.id as _,
         active_id as _,
-        active_id.minute(),
+        active_id.second(),
     )
     .fetch_one(&mut *conn.conn)
     .await

@@ -31,17 +31,17 @@ pub async fn list(
             active_id as "active_id: MessageId"
         from thread_states
         where org_id = $1 and user_id = $2
-            and active_minute <= coalesce($5::integer, 2147483647)
+            and active_second <= coalesce($5::bigint, 9223372036854775807)
             and active_id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-        -- The minute follows from the id; the index knows the minute alone.
-        order by active_minute desc, active_id desc
+        -- The second follows from the id; the index knows the second alone.
+        order by active_second desc, active_id desc
         limit $4
         "#,
         conn.org_id as _,
         reader as _,
         before as Option<MessageId>,
         limit,
-        before.map(MessageId::minute),
+        before.map(MessageId::second),
     )
     .fetch_all(&mut *conn.conn)
     .await

@@ -67,10 +67,10 @@ id!(
 );
 
 impl MessageId {
-    /// The minute of its making, since 1970; 0 for an id of another kind, which none of ours is.
-    pub fn minute(self) -> i32 {
+    /// The second of its making, since 1970; 0 for an id of another kind, which none of ours is.
+    pub fn second(self) -> i64 {
         let seconds = self.0.get_timestamp().map_or(0, |made| made.to_unix().0);
-        i32::try_from(seconds / 60).unwrap_or(i32::MAX)
+        i64::try_from(seconds).unwrap_or(i64::MAX)
     }
 }
 

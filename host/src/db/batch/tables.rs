@@ -35,7 +35,7 @@ pub(super) struct States {
     pub(super) below: Vec<Option<i64>>,
     pub(super) unread: Vec<i64>,
     pub(super) last_ids: Vec<MessageId>,
-    pub(super) active_minutes: Vec<i32>,
+    pub(super) active_seconds: Vec<i64>,
     pub(super) opened: Vec<bool>,
 }
 
@@ -154,7 +154,7 @@ impl<'a> Tables<'a> {
             tables.states.below.push(state.below);
             tables.states.unread.push(state.unread);
             tables.states.last_ids.push(state.last);
-            tables.states.active_minutes.push(state.last.minute());
+            tables.states.active_seconds.push(state.last.second());
             tables.states.opened.push(state.opened);
         }
         for ((org_id, id), (changes, unread)) in users {

@@ -1,7 +1,10 @@
 //! What one statement of the writer leaves behind.
 
 use duologue::{
-    db::batch::{self, Fate, NewMessage, Placed},
+    db::{
+        batch::{self, Fate, NewMessage, Placed},
+        threads,
+    },
     domain::{ClientId, Draft, MessageId, OrgId, ThreadId, UserId},
 };
 
@@ -250,4 +253,36 @@ async fn repeats_among_new_rows_leave_no_gap() {
         )
         .await;
     assert!(positions.iter().all(|(position, count)| position == count), "{positions:?}");
+}
+
+/// An id that is made so many milliseconds after the beginning of 1970.
+fn id_at(millis: u64) -> MessageId {
+    let nanos = u32::try_from(millis % 1000).unwrap() * 1_000_000;
+    let time = uuid::Timestamp::from_unix(uuid::NoContext, millis / 1000, nanos);
+    uuid::Uuid::new_v7(time).into()
+}
+
+#[tokio::test]
+async fn threads_are_listed_by_their_last_message_within_a_second_and_across() {
+    let database = TestDatabase::create().await;
+    let (org, me) = (OrgId::new(), UserId::new());
+    let peers = [(); 4].map(|()| UserId::new());
+    // Two within one second, in the other order; one before, one long after.
+    for (millis, peer) in [1999, 1001, 999, 7_200_000].into_iter().zip(peers) {
+        let message = NewMessage { id: id_at(millis), ..row(org, (me, peer), &millis.to_string()) };
+        batch::insert(&database.db, &[message]).await.unwrap();
+    }
+
+    let mut listed = Vec::new();
+    let mut before = None;
+    loop {
+        let mut handle = database.db.org(org).await.unwrap();
+        let page = threads::list(&mut handle.conn(), me, before, 1).await.unwrap();
+        let Some(state) = page.into_iter().next() else { break };
+        listed.push(state.peer_id);
+        before = Some(state.active_id);
+    }
+
+    let [late, early, earliest, newest] = peers;
+    assert_eq!(listed, [newest, late, early, earliest]);
 }
