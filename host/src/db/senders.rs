@@ -17,7 +17,7 @@ pub async fn count_recent(
             select thread_id
             from thread_states
             where org_id = $1 and user_id = $2
-            order by active_second desc, active_id desc
+            order by active_second desc
             limit 100
         ) newest
         cross join lateral (

@@ -29,12 +29,17 @@ pub async fn list(
             given_seq, unread_count,
             last_message_id as "last_message_id: MessageId",
             active_id as "active_id: MessageId"
-        from thread_states
-        where org_id = $1 and user_id = $2
-            and active_second <= coalesce($5::bigint, 9223372036854775807)
-            and active_id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-        -- The second follows from the id; the index knows the second alone.
-        order by active_second desc, active_id desc
+        from (
+            -- The index knows the second alone, from which the id makes the order complete.
+            select *
+            from thread_states
+            where org_id = $1 and user_id = $2
+                and active_second <= coalesce($5::bigint, 9223372036854775807)
+                and active_id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+            order by active_second desc
+            fetch first ($4) rows with ties
+        ) as newest
+        order by active_id desc
         limit $4
         "#,
         conn.org_id as _,
