@@ -1,6 +1,7 @@
 //! Parts of a thread, as one of its two people may see them.
 
 use sqlx::types::Json as Column;
+use uuid::Uuid;
 
 use super::{
     DbError, OrgConn,
@@ -53,13 +54,8 @@ pub async fn list_thread(
     limit: i64,
 ) -> Result<Vec<Message>, DbError> {
     let rows = match part {
-        Part::Newest => {
-            let all = (MessageId::from(uuid::Uuid::max()), i64::MAX);
-            list_below(conn, reader, thread, all, limit).await?
-        }
-        Part::Before(Place::Unplaced(id)) => {
-            list_below(conn, reader, thread, (id, i64::MAX), limit).await?
-        }
+        Part::Newest => list_below(conn, reader, thread, Uuid::max().into(), limit).await?,
+        Part::Before(Place::Unplaced(id)) => list_below(conn, reader, thread, id, limit).await?,
         Part::Before(Place::Seq(seq)) => list_placed(conn, reader, thread, seq, limit).await?,
         Part::After(Place::Seq(seq)) => thread_part!(
             "and thread_id = $3 and seq > $5 order by seq limit $4",
@@ -85,13 +81,13 @@ pub async fn list_thread(
     Ok(messages)
 }
 
-/// What has no `seq`, then what has one, each from below a place downwards. They are looked up
+/// What has no `seq`, from below an id downwards, then the highest that has one. They are looked up
 /// apart: in one order over both, Postgres sorts the whole thread.
 async fn list_below(
     conn: &mut OrgConn<'_>,
     reader: UserId,
     thread: ThreadId,
-    (id, seq): (MessageId, i64),
+    id: MessageId,
     limit: i64,
 ) -> Result<Vec<MessageRow>, DbError> {
     let mut rows = thread_part!(
@@ -104,7 +100,7 @@ async fn list_below(
     );
     let left = limit - i64::try_from(rows.len()).unwrap_or(limit);
     if left > 0 {
-        rows.extend(list_placed(conn, reader, thread, seq, left).await?);
+        rows.extend(list_placed(conn, reader, thread, i64::MAX, left).await?);
     }
     Ok(rows)
 }
