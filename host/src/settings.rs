@@ -168,6 +168,8 @@ pub struct Receipts {
     pub queue: usize,
     pub queue_bytes: u32,
     pub per_message: u32,
+    #[serde(rename = "gather_ms", deserialize_with = "millis")]
+    pub gather: Duration,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -50,6 +50,7 @@ pub(super) fn services(settings: &Settings, secrets: &Secrets) -> ServiceSetting
             queue: settings.receipts.queue,
             queue_bytes: settings.receipts.queue_bytes,
             per_message: settings.receipts.per_message,
+            gather: settings.receipts.gather,
         },
         org_defaults: settings.org.clone(),
         verifier: VerifierSettings {

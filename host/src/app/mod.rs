@@ -15,7 +15,7 @@ use crate::{
     events::Events,
     http,
     plugin::PluginHost,
-    service::{Services, StandInLimits, Upkeep},
+    service::{Services, StandInLimits, Storing, Upkeep},
     settings::Settings,
     socket::{Sockets, Transports},
 };
@@ -43,7 +43,7 @@ pub struct Server {
     accepting: JoinHandle<()>,
     upkeep: JoinHandle<()>,
     fan_out: JoinHandle<()>,
-    writer: JoinHandle<()>,
+    storing: Storing,
 }
 
 /// What is not in a settings file.
@@ -75,7 +75,7 @@ impl Server {
     ) -> Result<Self, StartError> {
         let host = plugin_host(settings, secrets.compiler.clone())?;
         let (events, told) = Events::channel();
-        let (services, writer) =
+        let (services, storing) =
             Services::new(db, &events, host, limits::services(settings, secrets))?;
         let transports = Transports::default();
         let (layer, io) = socket_layer(settings);
@@ -104,7 +104,7 @@ impl Server {
             patience: settings.server.stop,
             stop,
             accepting,
-            writer,
+            storing,
         })
     }
 
@@ -125,7 +125,7 @@ impl Server {
         let db = self.services.db.clone();
         drop(self.services);
         // The socket layer's handlers may hold the writer's queue a little longer.
-        let _ = timeout(self.patience / 8, self.writer).await;
+        let _ = timeout(self.patience / 8, self.storing.end()).await;
         let _ = timeout(self.patience / 8, db.close()).await;
     }
 }

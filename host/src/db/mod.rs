@@ -178,6 +178,14 @@ impl Db {
         Ok(OrgTx { org_id, tx: self.pool.begin().await?, _share: share })
     }
 
+    /// The same, but the commit does not wait for the disk: if Postgres' machine fails, what the
+    /// last moments wrote may be gone, all of it or nothing. For what nobody was promised.
+    pub async fn begin_unpromised(&self, org_id: OrgId) -> Result<OrgTx, DbError> {
+        const BEGIN: &str = "begin; set local synchronous_commit = off";
+        let share = self.share(org_id).await?;
+        Ok(OrgTx { org_id, tx: self.pool.begin_with(BEGIN).await?, _share: share })
+    }
+
     /// The same for what a guest asks of us: out of the share of plugins.
     pub async fn org_for_plugin(&self, org_id: OrgId) -> Result<OrgHandle, DbError> {
         let share = self.plugin_share(org_id).await?;

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use serde_json::Value as Json;
-use sqlx::types::Json as Column;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::{DbError, OrgConn};
 use crate::domain::{CallRecord, ConfigRecord, EntryId, MessageId, ThreadId};
@@ -15,7 +15,8 @@ pub struct NewReceipt {
     pub request_id: Option<EntryId>,
     pub is_edit: bool,
     pub attempt: i32,
-    pub calls: Json,
+    /// The JSON texts of a list of [`CallRecord`] and of one of [`crate::domain::RunContent`].
+    pub calls: Vec<u8>,
     pub content: Vec<u8>,
     pub shown: Vec<MessageId>,
     pub created_at: OffsetDateTime,
@@ -53,13 +54,20 @@ pub async fn insert_all(conn: &mut OrgConn<'_>, rows: &[NewReceipt]) -> Result<(
     let requests: Vec<Option<EntryId>> = rows.iter().map(|row| row.request_id).collect();
     let edits: Vec<bool> = rows.iter().map(|row| row.is_edit).collect();
     let attempts: Vec<i32> = rows.iter().map(|row| row.attempt).collect();
-    let calls: Vec<Json> = rows.iter().map(|row| row.calls.clone()).collect();
+    let calls: Vec<&[u8]> = rows.iter().map(|row| row.calls.as_slice()).collect();
     let contents: Vec<&[u8]> = rows.iter().map(|row| row.content.as_slice()).collect();
     // Postgres takes no list of lists of different lengths.
     let shown: Vec<String> = rows.iter().map(|row| array_text(&row.shown)).collect();
     let times: Vec<OffsetDateTime> = rows.iter().map(|row| row.created_at).collect();
+    let named = rows.iter().flat_map(|row| row.message_id.iter().chain(&row.shown).copied());
+    let named: Vec<MessageId> = named.collect();
     sqlx::query!(
         r#"
+        with gone as materialized (
+            select messages.id
+            from messages
+            where messages.org_id = $1 and messages.id = any($12) and messages.deleted_at is not null
+        )
         insert into receipts
             (org_id, id, thread_id, message_id, request_id, is_edit, attempt, calls, content, shown,
             created_at)
@@ -68,14 +76,13 @@ pub async fn insert_all(conn: &mut OrgConn<'_>, rows: &[NewReceipt]) -> Result<(
             given.attempt, given.calls,
             case when not exists (
                 select
-                from messages
-                where messages.org_id = $1 and messages.deleted_at is not null
-                    and messages.id = any(given.shown::uuid[] || given.message_id)
+                from gone
+                where gone.id = given.message_id or gone.id = any(given.shown::uuid[])
             ) then given.content end,
             given.shown::uuid[], given.created_at
         from unnest(
             $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::boolean[], $7::integer[],
-            $8::jsonb[], $9::bytea[], $10::text[], $11::timestamptz[]
+            $8::bytea[], $9::bytea[], $10::text[], $11::timestamptz[]
         ) as given (
             id, thread_id, message_id, request_id, is_edit, attempt, calls, content, shown,
             created_at
@@ -88,10 +95,11 @@ pub async fn insert_all(conn: &mut OrgConn<'_>, rows: &[NewReceipt]) -> Result<(
         &requests as &[Option<EntryId>],
         &edits,
         &attempts,
-        &calls,
+        &calls as &[&[u8]],
         &contents as &[&[u8]],
         &shown,
         &times,
+        &named as &[MessageId],
     )
     .execute(&mut *conn.conn)
     .await
@@ -108,11 +116,15 @@ pub async fn trim(
         r#"
         delete from receipts
         using (
-            select id, row_number() over (partition by message_id order by id desc) as place
+            select
+                coalesce(message_id, request_id) as subject, id,
+                row_number() over (partition by message_id order by id desc) as place
             from receipts
-            where org_id = $1 and message_id = any($2)
+            where org_id = $1 and coalesce(message_id, request_id) = any($2)
         ) as ranked
-        where receipts.org_id = $1 and receipts.id = ranked.id and ranked.place > $3
+        where receipts.org_id = $1 and ranked.place > $3
+            and coalesce(receipts.message_id, receipts.request_id) = ranked.subject
+            and receipts.id = ranked.id
         "#,
         conn.org_id as _,
         messages as &[MessageId],
@@ -131,7 +143,10 @@ pub async fn blank(
 ) -> Result<(), DbError> {
     // Behind whoever is about to store what it does not see deleted yet.
     sqlx::query!(
-        "select pg_advisory_xact_lock(hashtextextended($1::uuid::text, 0))",
+        r#"
+        select pg_advisory_xact_lock(hashtextextended($1::uuid::text, hashtext($2::uuid::text) & 15))
+        "#,
+        conn.org_id as _,
         thread_id as _
     )
     .execute(&mut *conn.conn)
@@ -142,7 +157,7 @@ pub async fn blank(
         set content = null
         where org_id = $1 and content is not null
             and (
-                message_id = $3
+                coalesce(message_id, request_id) = $3
                 or thread_id = $2 and shown <> '{}' and shown @> array[$3::uuid]
             )
         "#,
@@ -155,17 +170,19 @@ pub async fn blank(
     .map(drop)
 }
 
-/// In the order of their keys, so that two who want several do not wait for each other.
+/// In the order of their keys, so that two who want several do not wait for each other. A few
+/// threads of an org share a key, so that a batch takes few.
 async fn lock_shared(conn: &mut OrgConn<'_>, threads: &[ThreadId]) -> Result<(), DbError> {
     sqlx::query!(
         r#"
         select pg_advisory_xact_lock_shared(key)
         from (
-            select distinct hashtextextended(thread::text, 0) as key
-            from unnest($1::uuid[]) as thread
+            select distinct hashtextextended($1::uuid::text, hashtext(thread::text) & 15) as key
+            from unnest($2::uuid[]) as thread
             order by key
         ) as keys
         "#,
+        conn.org_id as _,
         threads as &[ThreadId],
     )
     .execute(&mut *conn.conn)
@@ -179,44 +196,49 @@ pub async fn list(
     subject: Subject,
     limit: i64,
 ) -> Result<Vec<ReceiptRow>, DbError> {
-    let (message, request) = match subject {
-        Subject::Message(id) => (Some(id), None),
-        Subject::Request(id) => (None, Some(id)),
+    let (subject, is_request) = match subject {
+        Subject::Message(id) => (id.as_uuid(), false),
+        Subject::Request(id) => (id.as_uuid(), true),
     };
     let rows = sqlx::query!(
         r#"
         select
             id as "id: EntryId", message_id as "message_id: MessageId",
-            request_id as "request_id: EntryId", is_edit, attempt,
-            calls as "calls: Column<Vec<CallRecord>>", content,
+            request_id as "request_id: EntryId", is_edit, attempt, calls, content,
             shown as "shown: Vec<MessageId>", created_at
         from receipts
-        where org_id = $1 and (message_id = $2 or request_id = $3)
+        where org_id = $1 and (
+            coalesce(message_id, request_id) = $2
+            or $3 and request_id = $2 and message_id is not null
+        )
         order by id desc
         limit $4
         "#,
         conn.org_id as _,
-        message as Option<MessageId>,
-        request as Option<EntryId>,
+        subject,
+        is_request,
         limit,
     )
     .fetch_all(&mut *conn.conn)
     .await?;
-    let receipts = rows.into_iter().map(|row| ReceiptRow {
-        id: row.id,
-        message_id: row.message_id,
-        request_id: row.request_id,
-        is_edit: row.is_edit,
-        attempt: row.attempt,
-        calls: row.calls.0,
-        content: row.content,
-        shown: row.shown,
-        created_at: row.created_at,
+    let receipts = rows.into_iter().map(|row| {
+        let calls = serde_json::from_slice(&row.calls);
+        Ok(ReceiptRow {
+            id: row.id,
+            message_id: row.message_id,
+            request_id: row.request_id,
+            is_edit: row.is_edit,
+            attempt: row.attempt,
+            calls: calls.map_err(|error| DbError::Decode(error.into()))?,
+            content: row.content,
+            shown: row.shown,
+            created_at: row.created_at,
+        })
     });
-    Ok(receipts.collect())
+    receipts.collect()
 }
 
-/// Keeps configurations that receipts name; one that is there is marked as used today.
+/// Keeps configurations that receipts name, each once; one that is there is marked as used today.
 pub async fn insert_configs(
     conn: &mut OrgConn<'_>,
     configs: &[Arc<ConfigRecord>],
@@ -226,7 +248,7 @@ pub async fn insert_configs(
     sqlx::query!(
         r#"
         insert into receipt_configs (org_id, sha256, config)
-        select distinct on (given.sha256) $1::uuid, given.sha256, given.config
+        select $1::uuid, given.sha256, given.config
         from unnest($2::text[], $3::jsonb[]) as given (sha256, config)
         order by given.sha256
         on conflict (org_id, sha256) do update
@@ -266,19 +288,23 @@ pub async fn prune(
         r#"
         delete from receipts
         using (
-            select id
+            select coalesce(message_id, request_id) as subject, id
             from receipts
-            where org_id = $1 and created_at < $2
-            order by id
+            -- Nothing is older than what it is about.
+            where org_id = $1 and coalesce(message_id, request_id) < $4 and created_at < $2
+            order by coalesce(message_id, request_id), id
             limit $3
             -- A deletion may be taking content away; the next round finds what is left.
             for update skip locked
         ) as oldest
-        where receipts.org_id = $1 and receipts.id = oldest.id
+        where receipts.org_id = $1
+            and coalesce(receipts.message_id, receipts.request_id) = oldest.subject
+            and receipts.id = oldest.id
         "#,
         conn.org_id as _,
         before,
         limit,
+        first_id_of(before),
     )
     .execute(&mut *conn.conn)
     .await?;
@@ -295,6 +321,12 @@ pub async fn prune_configs(conn: &mut OrgConn<'_>, before: OffsetDateTime) -> Re
     .execute(&mut *conn.conn)
     .await
     .map(drop)
+}
+
+/// No `UUIDv7` of that time or later is below it.
+fn first_id_of(time: OffsetDateTime) -> Uuid {
+    let ms = u64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
+    Uuid::from_u128(u128::from(ms) << 80)
 }
 
 fn array_text(ids: &[MessageId]) -> String {

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
+use serde_json::{
+    Value as Json,
+    value::{RawValue, to_raw_value},
+};
 use sha2::{Digest, Sha256};
 
 use super::{EntryId, MessageId, Phase, Step, ThreadId};
@@ -28,20 +31,18 @@ impl Salt {
     }
 
     /// SHA-256, in hex, of this salt and a JSON text with sorted keys and no white space.
-    pub fn sha256_of(&self, json: &Json) -> String {
-        let digest = Sha256::new().chain_update(&self.0).chain_update(json.to_string());
+    pub fn sha256_of(&self, json: &str) -> String {
+        let digest = Sha256::new().chain_update(&self.0).chain_update(json);
         hex(&digest.finalize())
     }
 }
 
 /// Two lower-case digits for each byte.
 pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let digits = |byte: &u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+    bytes.iter().flat_map(digits).collect()
 }
 
 /// A configuration, kept once for all receipts that name it.
@@ -63,7 +64,8 @@ impl ConfigRecord {
 #[derive(Clone, Debug)]
 pub struct Run {
     pub record: RunRecord,
-    pub content: RunContent,
+    /// A [`RunContent`].
+    pub content: Box<RawValue>,
     /// The earlier messages that it was shown.
     pub shown: Vec<MessageId>,
     pub config: Option<Arc<ConfigRecord>>,
@@ -122,6 +124,27 @@ pub struct RunContent {
     pub answer: Json,
 }
 
+impl RunContent {
+    /// The JSON form of a [`RunContent`], of parts that lie elsewhere.
+    pub fn text(
+        salt: &Salt,
+        input: &RawValue,
+        host_calls: &[HostCall],
+        answer: &Json,
+    ) -> Box<RawValue> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Parts<'a> {
+            salt: &'a Salt,
+            input: &'a RawValue,
+            host_calls: &'a [HostCall],
+            answer: &'a Json,
+        }
+        let parts = Parts { salt, input, host_calls, answer };
+        to_raw_value(&parts).expect("words and numbers have a JSON form")
+    }
+}
+
 /// What a guest asked of the server, and what the server said.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HostCall {
@@ -155,8 +178,8 @@ pub struct Receipt {
     /// More than 1: the server has asked before.
     pub attempt: u32,
     pub calls: Vec<CallRecord>,
-    /// One for each call; `None`: no guest ran.
-    pub contents: Vec<Option<RunContent>>,
+    /// One [`RunContent`] for each call; `None`: no guest ran.
+    pub contents: Vec<Option<Box<RawValue>>>,
     pub shown: Vec<MessageId>,
     pub configs: Vec<Arc<ConfigRecord>>,
 }

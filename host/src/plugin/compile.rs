@@ -122,8 +122,8 @@ impl PluginHost {
         Ok(Command::new(&self.0.compiler)
             .args([COMMAND, &needs])
             .env_clear()
-            // Or glibc takes much more address space than memory, and much time at its end.
-            .env("MALLOC_ARENA_MAX", "2")
+            // Or the allocator takes much more address space than memory before it is bounded.
+            .env("MIMALLOC_ARENA_RESERVE", "0")
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

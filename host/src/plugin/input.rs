@@ -1,6 +1,7 @@
-//! What a guest is asked, in a form that can be kept and asked again.
+//! What a guest is asked, in a form that can be kept and asked again. The fields of each type stand
+//! in the order of their names: receipts hash the JSON text, and say that its keys are sorted.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::bindings::types;
 use crate::domain::{Attachment, Body, ContentType, InvalidField, Metadata};
@@ -9,36 +10,36 @@ use crate::domain::{Attachment, Body, ContentType, InvalidField, Metadata};
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Input {
-    pub(super) context: Context,
-    /// `None`: only the body is to be judged.
-    pub(super) to: Option<String>,
-    pub(super) reply_to: Option<String>,
     pub(super) body: BodyInput,
+    pub(super) context: Context,
     /// The stored body, where this is an edit.
     pub(super) previous: Option<BodyInput>,
+    pub(super) reply_to: Option<String>,
+    /// `None`: only the body is to be judged.
+    pub(super) to: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Context {
-    pub(super) org: String,
+    attempt: u32,
+    budget_ms: u32,
     call_id: String,
     caller: Caller,
     door: Door,
-    attempt: u32,
     pub(super) now_ms: u64,
-    budget_ms: u32,
+    pub(super) org: String,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Caller {
-    email: String,
-    kind: Kind,
     admin: bool,
-    roles: Vec<String>,
+    email: String,
     first_seen_ms: Option<u64>,
+    kind: Kind,
     messages_24h: u32,
+    roles: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -61,10 +62,25 @@ enum Door {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct BodyInput {
+    #[serde(serialize_with = "sorted")]
+    attachments: Vec<Attachment>,
     content: String,
     content_type: String,
-    attachments: Vec<Attachment>,
     metadata: Metadata,
+}
+
+/// Clients get the fields of an attachment in another order.
+fn sorted<S: Serializer>(attachments: &[Attachment], serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Sorted<'a> {
+        name: &'a str,
+        size: u64,
+        r#type: &'a str,
+        url: &'a str,
+    }
+    serializer.collect_seq(attachments.iter().map(|Attachment { url, media_type, name, size }| {
+        Sorted { name, size: *size, r#type: media_type, url }
+    }))
 }
 
 impl Input {
@@ -173,5 +189,51 @@ impl TryFrom<&BodyInput> for Body {
             metadata: body.metadata.clone(),
             preview: None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_of_its_text_are_sorted() {
+        let file = Attachment {
+            url: "https://files.example/1".to_owned(),
+            media_type: "text/plain".to_owned(),
+            name: "a.txt".to_owned(),
+            size: 1,
+        };
+        let body = || BodyInput {
+            attachments: vec![file.clone()],
+            content: "hello".to_owned(),
+            content_type: "text".to_owned(),
+            metadata: [("b".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned())].into(),
+        };
+        let caller = Caller {
+            admin: false,
+            email: "alice@a.example".to_owned(),
+            first_seen_ms: Some(1),
+            kind: Kind::Staff,
+            messages_24h: 2,
+            roles: vec!["agent".to_owned()],
+        };
+        let context = Context {
+            attempt: 1,
+            budget_ms: 100,
+            call_id: "1".to_owned(),
+            caller,
+            door: Door::Rest,
+            now_ms: 3,
+            org: "acme".to_owned(),
+        };
+        let (previous, reply_to, to) =
+            (Some(body()), Some("2".to_owned()), Some("bob@b.example".to_owned()));
+        let input = Input { body: body(), context, previous, reply_to, to };
+
+        let sorted = serde_json::to_value(&input).unwrap().to_string();
+
+        assert_eq!(serde_json::to_string(&input).unwrap(), sorted);
+        assert!(sorted.starts_with(r#"{"body":{"attachments":[{"name":"#), "{sorted}");
     }
 }

@@ -1,6 +1,9 @@
 //! What one call leaves for a receipt.
 
-use serde_json::{Value as Json, json};
+use serde_json::{
+    Value as Json, json,
+    value::{RawValue, to_raw_value},
+};
 
 use super::{
     Fault, Limits,
@@ -14,7 +17,7 @@ use crate::domain::{Body, BodyLimits, Phase, Run, RunContent, RunRecord, RunTerm
 
 /// A call that is being recorded: what was asked, and what the answer is held to.
 pub(super) struct Recording {
-    input: Json,
+    input: Box<RawValue>,
     now_ms: u64,
     terms: RunTerms,
 }
@@ -43,7 +46,7 @@ impl Recording {
     pub(super) fn new(input: &Input, terms: Terms<'_>, limits: &Limits) -> Self {
         let Terms { phase, owns, limits: body } = terms;
         Self {
-            input: serde_json::to_value(input).expect("words and numbers have a JSON form"),
+            input: to_raw_value(input).expect("words and numbers have a JSON form"),
             now_ms: input.context.now_ms,
             terms: RunTerms {
                 phase,
@@ -68,9 +71,9 @@ impl Recording {
         let told = tape.end(&answer);
         let salt = Salt::new();
         let record = RunRecord {
-            input_sha256: salt.sha256_of(&self.input),
+            input_sha256: salt.sha256_of(self.input.get()),
             // The salt stays where this answer does not: it could be guessed.
-            answer_sha256: (!told.repeats_secret).then(|| salt.sha256_of(&answer)),
+            answer_sha256: (!told.repeats_secret).then(|| salt.sha256_of(&answer.to_string())),
             answered: answered.to_owned(),
             now_ms: self.now_ms,
             seed: seed.map(|seed| hex(seed)),
@@ -79,7 +82,7 @@ impl Recording {
             not_replayable: told.flaw,
         };
         let answer = if told.repeats_secret { Json::Null } else { answer };
-        let content = RunContent { salt, input: self.input, host_calls: told.calls, answer };
+        let content = RunContent::text(&salt, &self.input, &told.calls, &answer);
         Run {
             record,
             content,

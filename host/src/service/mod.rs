@@ -38,6 +38,8 @@ mod writer;
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::task::JoinHandle;
+
 pub use crate::db::audit::AuditRow as AuditEntry;
 pub use directory::Directory;
 pub use due_events::{DueEvents, EventSettings};
@@ -170,13 +172,13 @@ pub struct UseCases {
 }
 
 impl Services {
-    /// Builds all of it and starts the writer; the handle ends when the last service is dropped.
+    /// Builds all of it and starts its tasks.
     pub fn new(
         db: Db,
         events: &Events,
         plugin_host: PluginHost,
         settings: ServiceSettings,
-    ) -> crate::Result<(Self, tokio::task::JoinHandle<()>)> {
+    ) -> crate::Result<(Self, Storing)> {
         let limits = Arc::new(Limits::default());
         let guests = Guests::new(&db, limits.clone(), settings.guests.clone())?;
         let hooks = Hooks::new(plugin_host.clone()).served_by(Arc::new(guests.clone()));
@@ -195,8 +197,26 @@ impl Services {
             limits,
             db,
         };
-        let (writer, task) = Writer::start(shared.db.clone(), events.clone(), settings.writer);
-        Ok((Self(Arc::new(shared.use_cases(writer, guests, settings))), task))
+        let db = &shared.db;
+        let (writer, messages) = Writer::start(db.clone(), events.clone(), settings.writer);
+        let (receipts, kept) = Receipts::start(db.clone(), settings.receipts);
+        let storing = Storing { messages, receipts: kept };
+        Ok((Self(Arc::new(shared.use_cases((writer, receipts), guests, settings))), storing))
+    }
+}
+
+/// What goes on to store what was accepted until the last service is dropped, and then ends.
+pub struct Storing {
+    messages: JoinHandle<()>,
+    receipts: JoinHandle<()>,
+}
+
+impl Storing {
+    /// Waits until all is stored.
+    pub async fn end(self) {
+        // A message that waits has its receipt with it.
+        let _ = self.messages.await;
+        let _ = self.receipts.await;
     }
 }
 
@@ -213,13 +233,17 @@ struct Shared {
 
 impl Shared {
     #[expect(clippy::too_many_lines, reason = "a list of parts, in the order of their needs")]
-    fn use_cases(self, writer: Writer, guests: Guests, settings: ServiceSettings) -> UseCases {
+    fn use_cases(
+        self,
+        (writer, receipts): (Writer, Receipts),
+        guests: Guests,
+        settings: ServiceSettings,
+    ) -> UseCases {
         let Guests { kv, outgoing, secrets, directory, .. } = guests;
         let telling = Telling::start(writer.clone(), self.events.clone(), self.listeners.clone());
         let holding = self.holding(&telling, settings.review);
         let queue = settings.review.refusals_queue;
         let refusals = Refusals::start(self.db.clone(), queue, self.listeners.clone());
-        let receipts = Receipts::start(self.db.clone(), settings.receipts);
         let sending = self.sending(writer, &holding, (&refusals, &receipts));
         let presence = self.presence(settings.presence_grace);
         let Self { db, events, registry, people, limits, plugins, listeners } = self;

@@ -6,10 +6,15 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use time::OffsetDateTime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::JoinHandle,
+    time::timeout,
+};
 
 use crate::{
     db::{
@@ -29,6 +34,8 @@ pub struct ReceiptSettings {
     pub queue_bytes: u32,
     /// The newest that are kept of one message.
     pub per_message: u32,
+    /// How long the first one waits for others to be stored with it.
+    pub gather: Duration,
 }
 
 #[derive(Clone)]
@@ -63,18 +70,23 @@ pub(super) struct Judged {
 }
 
 impl Receipts {
-    /// Receipts in one transaction.
-    const BATCH: usize = 64;
+    /// The most receipts in one transaction.
+    const BATCH: usize = 256;
 
-    /// Starts the task; it ends when the last `Receipts` is dropped.
-    pub(super) fn start(db: Db, settings: ReceiptSettings) -> Self {
+    /// Starts the task; it ends when the last `Receipts` is dropped, and all are stored.
+    pub(super) fn start(db: Db, settings: ReceiptSettings) -> (Self, JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(settings.queue.max(1));
         let dropped = Arc::new(AtomicU64::new(0));
-        let task = Task { db, per_message: settings.per_message.max(1).into(), dropped };
-        let dropped = task.dropped.clone();
-        tokio::spawn(task.run(waiting));
+        let task = Task {
+            db,
+            per_message: settings.per_message.max(1).into(),
+            gather: settings.gather,
+            dropped: dropped.clone(),
+            named: HashMap::new(),
+        };
+        let task = tokio::spawn(task.run(waiting));
         let room = Arc::new(Semaphore::new(settings.queue_bytes as usize));
-        Self { queue, room, dropped }
+        (Self { queue, room, dropped }, task)
     }
 
     /// Takes the receipt out of a judgement and adds it to those of earlier times.
@@ -104,9 +116,9 @@ impl Receipts {
     fn keep(&self, org_id: OrgId, receipt: Receipt, named: (Option<MessageId>, Option<EntryId>)) {
         let (message_id, request_id) = named;
         let form = "words and numbers have a JSON form";
-        let calls = serde_json::to_value(&receipt.calls).expect(form);
+        let calls = serde_json::to_vec(&receipt.calls).expect(form);
         let content = serde_json::to_vec(&receipt.contents).expect(form);
-        let bytes = u32::try_from(content.len()).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(calls.len() + content.len()).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
         let sent = room.is_ok_and(|room| {
             let row = NewReceipt {
@@ -148,16 +160,35 @@ impl Unsettled {
     }
 }
 
+/// Until there are enough for a transaction, or nobody is left to send any.
+async fn fill(batch: &mut Vec<Waiting>, waiting: &mut mpsc::Receiver<Waiting>) {
+    while batch.len() < Receipts::BATCH {
+        let left = Receipts::BATCH - batch.len();
+        if waiting.recv_many(batch, left).await == 0 {
+            return;
+        }
+    }
+}
+
 struct Task {
     db: Db,
     per_message: i64,
+    gather: Duration,
     dropped: Arc<AtomicU64>,
+    /// The configurations that were stored, or marked as used, of late.
+    named: HashMap<(OrgId, String), Instant>,
 }
 
 impl Task {
-    async fn run(self, mut waiting: mpsc::Receiver<Waiting>) {
+    /// Well below the day that a mark holds for.
+    const NAMED_FOR: Duration = Duration::from_hours(1);
+
+    async fn run(mut self, mut waiting: mpsc::Receiver<Waiting>) {
         let mut batch = Vec::with_capacity(Receipts::BATCH);
         while waiting.recv_many(&mut batch, Receipts::BATCH).await > 0 {
+            // Nobody waits for a receipt, and a transaction for each would cost what a message does.
+            let _ = timeout(self.gather, fill(&mut batch, &mut waiting)).await;
+            self.named.retain(|_, since| since.elapsed() < Self::NAMED_FOR);
             self.store(batch.drain(..)).await;
             let dropped = self.dropped.swap(0, Ordering::Relaxed);
             if dropped > 0 {
@@ -167,7 +198,7 @@ impl Task {
     }
 
     /// Each org's alone, so that none loses what another's connections had no room for.
-    async fn store(&self, batch: impl Iterator<Item = Waiting>) {
+    async fn store(&mut self, batch: impl Iterator<Item = Waiting>) {
         let mut by_org: HashMap<OrgId, Vec<Waiting>> = HashMap::new();
         for waiting in batch {
             by_org.entry(waiting.org_id).or_default().push(waiting);
@@ -181,23 +212,31 @@ impl Task {
         }
     }
 
-    async fn insert(&self, org_id: OrgId, waiting: Vec<Waiting>) -> Result<(), DbError> {
+    async fn insert(&mut self, org_id: OrgId, waiting: Vec<Waiting>) -> Result<(), DbError> {
         let (mut rows, mut configs, mut room) = (Vec::new(), Vec::new(), Vec::new());
         for waiting in waiting {
             rows.push(waiting.row);
             configs.extend(waiting.configs);
             room.push(waiting.room);
         }
+        configs.sort_unstable_by(|a, b| a.sha256.cmp(&b.sha256));
+        configs.dedup_by(|a, b| a.sha256 == b.sha256);
+        configs.retain(|config| !self.named.contains_key(&(org_id, config.sha256.clone())));
         // What a new message has is its first, and needs no room.
         let again = rows.iter().filter(|row| row.is_edit || row.attempt > 1);
         let again: Vec<MessageId> = again.filter_map(|row| row.message_id).collect();
-        let mut tx = self.db.begin(org_id).await?;
+        let mut tx = self.db.begin_unpromised(org_id).await?;
         let conn = &mut tx.conn();
-        receipts::insert_configs(conn, &configs).await?;
+        if !configs.is_empty() {
+            receipts::insert_configs(conn, &configs).await?;
+        }
         receipts::insert_all(conn, &rows).await?;
         if !again.is_empty() {
             receipts::trim(conn, &again, self.per_message).await?;
         }
-        tx.commit().await
+        tx.commit().await?;
+        let now = Instant::now();
+        self.named.extend(configs.into_iter().map(|c| ((org_id, c.sha256.clone()), now)));
+        Ok(())
     }
 }

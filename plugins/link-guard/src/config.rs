@@ -23,14 +23,19 @@ pub struct Config {
 
 /// The last parts of names that are links without a scheme and a path, in their canonical form.
 #[derive(Debug)]
-pub struct Endings(HashSet<String>);
+pub enum Endings {
+    /// Those of [`ENDINGS`]. They are read where a name stands, not for each message.
+    Usual,
+    Listed(HashSet<String>),
+}
 
 /// Without those that are words or endings of files (`is`, `me`, `zip`, `md`): people forget the
-/// space after a full stop.
+/// space after a full stop. The last ones are рф, укр, бел and 中国.
 pub const ENDINGS: &str = "com net org info biz edu gov int mil io co app dev xyz top site online \
     shop store club live link click icu vip pro ru su ua by kz cn jp kr hk tw sg th vn \
     de at ch fr es pt nl pl cz sk hu ro bg gr tr il ae sa ir pk lk bd br ar cl mx pe ve ca us uk eu \
-    ie se dk fi ee lv lt nz au za ng ke eg ma tk ml ga cf gq gg gl ly cc tv ws рф укр бел 中国";
+    ie se dk fi ee lv lt nz au za ng ke eg ma tk ml ga cf gq gg gl ly cc tv ws \
+    xn--p1ai xn--j1amh xn--90ais xn--fiqs8s";
 
 impl Endings {
     fn parse(list: &str) -> Result<Self, String> {
@@ -41,12 +46,16 @@ impl Endings {
                 format!("`endings` must list endings such as com, or be none; `{part}` is none")
             })
         };
-        parts.map(canonical).collect::<Result<_, _>>().map(Self)
+        parts.map(canonical).collect::<Result<_, _>>().map(Self::Listed)
     }
 
     /// Whether the last label of a name, behind a dot, is one of them.
     pub fn end(&self, name: &str) -> bool {
-        name.rsplit_once('.').is_some_and(|(_, end)| self.0.contains(end))
+        let Some((_, end)) = name.rsplit_once('.') else { return false };
+        match self {
+            Self::Usual => ENDINGS.split(' ').any(|usual| usual == end),
+            Self::Listed(listed) => listed.contains(end),
+        }
     }
 }
 
@@ -61,7 +70,7 @@ impl Config {
             Some(_) => return Err("`mode` must be reject, hold or label".to_owned()),
         };
         let endings = match get("endings").as_deref().map(str::trim) {
-            None | Some("") => Endings::parse(ENDINGS),
+            None | Some("") => Ok(Endings::Usual),
             Some("none") => Endings::parse(""),
             Some(list) => Endings::parse(list),
         };
@@ -94,6 +103,17 @@ mod tests {
         assert!(!config.allowed.contains("example.com"));
         assert!(config.endings.end("evil.com") && config.endings.end("a.xn--p1ai"));
         assert!(!config.endings.end("com") && !config.endings.end("well.then"));
+    }
+
+    #[test]
+    fn the_usual_endings_are_canonical() {
+        for ending in ENDINGS.split(' ') {
+            assert_eq!(names::canonical(ending).as_deref(), Some(ending));
+        }
+        for written in ["рф", "укр", "бел", "中国"] {
+            let ending = names::canonical(written).unwrap();
+            assert!(ENDINGS.split(' ').any(|usual| usual == ending), "{written}: {ending}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Finding links as apps and browsers would: with a scheme, with `www.`, or as a bare name.
 
+use std::borrow::Cow;
+
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
 use crate::{config::Endings, names};
@@ -27,7 +29,10 @@ pub fn targets(text: &str, endings: &Endings) -> Vec<Target> {
 
 /// Without invisible characters, and with letters as they are read. What stands for a slash or
 /// an at sign stays what it is: a host with such a character is looked at by itself.
-fn plain(text: &str) -> String {
+fn plain(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return text.into();
+    }
     let visible: Vec<char> = text.chars().filter(|c| !names::is_invisible(*c)).collect();
     let is_part = |at: Option<usize>| {
         at.and_then(|at| visible.get(at)).is_some_and(char::is_ascii_alphanumeric)
@@ -44,7 +49,7 @@ fn plain(text: &str) -> String {
             plain.extend(c.nfkc());
         }
     }
-    plain
+    plain.into()
 }
 
 struct Finder<'a> {

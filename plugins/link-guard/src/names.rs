@@ -12,6 +12,12 @@ const MOST_LETTERS: usize = 253;
 /// None where no host can be called so. That includes names in which a character stands for
 /// a slash or an at sign: programs differ in where they think that such a host ends.
 pub fn canonical(written: &str) -> Option<String> {
+    // Most names are plain, and nothing of what follows changes a plain one.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if written.bytes().all(is_plain) {
+        let name = written.trim_end_matches('.').to_ascii_lowercase();
+        return (1..=MOST_LETTERS).contains(&name.len()).then_some(name);
+    }
     let decoded = percent_decoded(written)?;
     let visible = decoded.chars().filter(|c| !is_invisible(*c));
     let folded: String = visible.nfkc().flat_map(char::to_lowercase).map(as_dot).collect();

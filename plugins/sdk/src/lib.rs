@@ -36,6 +36,8 @@ pub mod bindings;
 pub mod config;
 mod decide;
 pub mod event;
+#[cfg(target_family = "wasm")]
+mod heap;
 mod hooks;
 pub mod log;
 pub mod notify;

@@ -82,6 +82,9 @@ fn is_part_of_word(c: char) -> bool {
 ///
 /// Accents count: `schon` is another word than `schön`.
 fn fold(word: &str) -> String {
+    if word.is_ascii() {
+        return word.to_ascii_lowercase();
+    }
     let visible = word.chars().filter(|c| !is_invisible(*c));
     let folded = visible.nfkc().filter(|c| !is_mark(*c)).flat_map(char::to_lowercase);
     // Lower-casing can leave NFKC (U+0130), and a sigma has two small forms.

@@ -88,7 +88,7 @@ impl Replay<'_> {
                 run.answered
             ));
         };
-        if content.salt.sha256_of(&content.input) != run.input_sha256 {
+        if content.salt.sha256_of(&content.input.to_string()) != run.input_sha256 {
             return Err(CliError::Usage(format!(
                 "the input of {} is not the one that was recorded: its SHA-256 differs",
                 step.plugin
@@ -164,7 +164,7 @@ fn compare((run, content): (&RunRecord, &RunContent), replayed: &Replayed) -> (S
     if let Some(diverged) = &replayed.diverged {
         return (format!(": diverged: {diverged}"), true);
     }
-    if Some(content.salt.sha256_of(&replayed.answer)) == run.answer_sha256 {
+    if Some(content.salt.sha256_of(&replayed.answer.to_string())) == run.answer_sha256 {
         return (", the same".to_owned(), false);
     }
     let what = if replayed.answered == run.answered { "in its details" } else { "" };

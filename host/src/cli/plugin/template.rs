@@ -58,6 +58,7 @@ const RUST: &[File] = files![
     "sdk/src/config.rs" from "plugins/sdk/src/config.rs",
     "sdk/src/decide.rs" from "plugins/sdk/src/decide.rs",
     "sdk/src/event.rs" from "plugins/sdk/src/event.rs",
+    "sdk/src/heap.rs" from "plugins/sdk/src/heap.rs",
     "sdk/src/hooks.rs" from "plugins/sdk/src/hooks.rs",
     "sdk/src/lib.rs" from "plugins/sdk/src/lib.rs",
     "sdk/src/log.rs" from "plugins/sdk/src/log.rs",

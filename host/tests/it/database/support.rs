@@ -39,8 +39,12 @@ const REVIEW: ReviewSettings = ReviewSettings {
     ask_again_most: LIMIT,
     refusals_queue: 64,
 };
-pub const RECEIPTS: ReceiptSettings =
-    ReceiptSettings { queue: 64, queue_bytes: 1 << 20, per_message: 3 };
+pub const RECEIPTS: ReceiptSettings = ReceiptSettings {
+    queue: 64,
+    queue_bytes: 1 << 20,
+    per_message: 3,
+    gather: Duration::from_millis(10),
+};
 /// Told by nobody but a test itself, where a pause is over at once.
 pub const EVENTS: EventSettings = EventSettings {
     poll: LIMIT,

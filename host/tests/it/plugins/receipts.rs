@@ -172,7 +172,7 @@ async fn a_receipt_that_is_stored_after_the_deletion_has_no_content() {
         request_id: None,
         is_edit: false,
         attempt: 1,
-        calls: json!([]),
+        calls: b"[]".to_vec(),
         content: b"[]".to_vec(),
         shown,
         created_at: OffsetDateTime::now_utc(),
