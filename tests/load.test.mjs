@@ -124,10 +124,15 @@ class Load {
     for (const message of this.sent.slice(since)) message.began -= 1;
   }
 
+  /** Ends it whatever became of the test: a load that goes on keeps its process for ever. */
+  stop() {
+    this.#isOver = true;
+  }
+
   async end() {
     const goal = this.sent.length + MESSAGES_BETWEEN;
     await until('the last messages were sent', () => this.sent.length >= goal, 60_000);
-    this.#isOver = true;
+    this.stop();
     await this.#running;
     await Promise.all(this.sent.map(({ answered }) => answered));
   }
@@ -170,6 +175,7 @@ test('plugins that are changed, rolled back and removed lose no message and deci
   const pairs = await newcomers('first');
   const began = performance.now();
   const load = new Load(pairs, seen.word('alpha'));
+  t.after(() => load.stop());
   await load.change(seen.word('beta'), () => filter.configure(masking('beta')));
   await load.change(seen.card, () => filter.activate({ version: redactor }));
   await load.change(seen.card, () => filter.configure(masking('gamma')));
@@ -203,6 +209,7 @@ test('plugins that are changed, rolled back and removed lose no message and deci
 
   const next = await newcomers('second');
   const more = new Load(next, seen.card);
+  t.after(() => more.stop());
   await more.change(seen.plain, () => filter.disable());
   await more.change(seen.word('gamma'), () => filter.activate({ version: words }));
   await more.change(seen.plain, () => filter.remove());

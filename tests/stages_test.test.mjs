@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 
 import { assertProblem } from './harness/assertions.mjs';
+import { inRust } from './harness/samples.mjs';
 import { runBinary, startServer } from './harness/server.mjs';
 import { bodyOf, moderated, versionOf, WORD_FILTER } from './harness/word_filter.mjs';
 
@@ -62,13 +63,14 @@ describe('`duologue plugin check`', () => {
 });
 
 describe('`duologue plugin test`', () => {
-  const run = (fixtures, ...options) => {
+  const run = (fixtures, ...options) => runWith(FILTER, fixtures, ...options);
+  const runWith = (component, fixtures, ...options) => {
     const beside = mkdtempSync(join(folder, 'fixtures-'));
     mkdirSync(beside, { recursive: true });
     for (const [name, fixture] of Object.entries(fixtures)) {
       writeFileSync(join(beside, `${name}.json`), JSON.stringify(fixture));
     }
-    return runBinary(['plugin', 'test', FILTER, '--fixtures', beside, ...options]);
+    return runBinary(['plugin', 'test', component, '--fixtures', beside, ...options]);
   };
   const draft = { to: 'bob@example.com', content: 'well, darn it' };
   const reject = { hook: 'before-send', config: REJECT, draft, expect: { verdict: 'reject', userMessage: REJECT.message } };
@@ -95,6 +97,31 @@ describe('`duologue plugin test`', () => {
     assert.match(shown.stdout, /^ok {3}mask: modify, \d+ µs, \d+ bytes\n {5}changed: content$/m);
   });
 
+  test('tells of a notification to somebody somewhere', async () => {
+    const quiet = join(folder, 'quiet-hours.wasm');
+    writeFileSync(quiet, inRust('quiet-hours'));
+    const half = { context: { nowMs: Date.UTC(2026, 6, 1, 20, 30) } };
+    const to = (zoneinfo, metadata = {}) => ({ message: { body: { content: 'hi', metadata } }, recipient: { zoneinfo } });
+    const berlin = { ...half, hook: 'on-notify', notification: to('Europe/Berlin') };
+    const fixtures = {
+      delayed: { ...berlin, expect: { verdict: 'delay', untilMs: Date.UTC(2026, 6, 2, 5) } },
+      elsewhere: { ...half, notification: to('America/New_York'), expect: { verdict: 'deliver' } },
+      listed: { ...berlin, config: { mode: 'list' }, expect: { verdict: 'deliver', channels: ['list'] } },
+      suppressed: { ...berlin, config: { mode: 'suppress' }, expect: { verdict: 'suppress', reason: 'quiet hours' } },
+      urgent: { ...half, notification: to('Europe/Berlin', { urgent: 'yes' }), expect: { verdict: 'deliver' } },
+      broken: { ...berlin, config: { from: '9 pm' }, expect: { verdict: 'fault', fault: 'declined' } },
+    };
+
+    const shown = await runWith(quiet, fixtures);
+    const { json } = await runWith(quiet, { wrong: { ...berlin, expect: { verdict: 'deliver', untilMs: 1 } } }, '--json');
+
+    assert.equal(shown.code, 0, shown.stderr + shown.stdout);
+    assert.match(shown.stdout, /^ok {3}delayed: delay, \d+ µs, \d+ bytes\n {5}until: 1782968400000 /m);
+    assert.match(shown.stdout, /^ok {3}suppressed: suppress \(quiet hours\), /m);
+    assert.match(shown.stdout, /^ok {3}listed: deliver.*\n {5}channels: \[list\]$/m);
+    assert.equal(json[0].misses.length, 2);
+  });
+
   test('fails on one that is not met, and says what was found instead', async () => {
     const missed = await run({ wrong: { ...reject, expect: { verdict: 'pass', code: 'other' } } });
 
@@ -106,10 +133,13 @@ describe('`duologue plugin test`', () => {
 
   test('names what is wrong with a fixture', async () => {
     for (const [fixture, wanted] of [
-      [{ ...reject, hook: 'before-sent' }, /hook must be before-send, validate-content or on-event/],
+      [{ ...reject, hook: 'before-sent' }, /hook must be before-send, validate-content, on-event or on-notify/],
       [{ ...reject, hook: 'validate-content' }, /does not take part in validate-content/],
       [{ ...reject, drafts: 1 }, /unknown field `drafts`/],
       [{ config: MASK }, /draft is missing/],
+      [{ ...reject, notification: { message: { body: { content: 'hi' } } } }, /draft goes without/],
+      [{ hook: 'before-send', notification: { message: { body: { content: 'hi' } } } }, /notification is not what this hook/],
+      [{ notification: { message: { body: { content: 'hi' } } } }, /does not take part in on-notify/],
       [{ ...reject, draft: { content: '' } }, /content may be empty only with an attachment/],
     ]) {
       const ran = await run({ fixture });

@@ -7,6 +7,9 @@ import { measure } from './load.mjs';
 import { RATE, RATE_LOAD, sends } from './peers.mjs';
 import { startOurs, startPeer } from './servers.mjs';
 
+/** Bytes of a message that hooks look at. */
+export const SIZE = 233;
+
 export const UPLOAD = 'from upload to active';
 
 /** One org of one server for each. */
@@ -25,11 +28,11 @@ export async function measureHooks(run) {
     if (config) await install(run, server.orgs[plugin], plugin, config);
   }
   for (const clients of [16, 64, 256]) {
-    const load = ['rest-send', '--clients', `${clients}`];
+    const load = ['rest-send', '--clients', `${clients}`, '--size', `${SIZE}`];
     if (clients <= 64) await measure(run, peer, sends(clients), load);
     await measureOurs(run, server, sends(clients), load);
   }
-  await measureOurs(run, server, RATE, RATE_LOAD);
+  await measureOurs(run, server, RATE, [...RATE_LOAD, '--size', `${SIZE}`]);
   await peer.stop();
   await server.stop();
 }

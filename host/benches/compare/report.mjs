@@ -5,6 +5,7 @@ import { cpus, release, totalmem, type } from 'node:os';
 import { join } from 'node:path';
 
 import { judge } from './goals.mjs';
+import { SIZE } from './hooks.mjs';
 import { MOST_OTHERS, isNoisy } from './load.mjs';
 import { POSTGRES_SETTINGS } from './run.mjs';
 
@@ -31,7 +32,7 @@ Measured ${run.began.toISOString().slice(0, 16).replace('T', ' ')} UTC by \`make
 - Versions: commit ${said('git', 'rev-parse', '--short', 'HEAD')}${changed}; ${said('rustc', '--version')}; Node ${process.version}; ${run.postgresVersion}.
 - Postgres: ${settings.join(', ')}; on a Unix socket.
 - Ours: defaults, the orgs' limits off. Node: the reference peer in \`peer/\`, its limits off, 16 connections.
-- Each rate over ${run.secs} s after ${Math.min(2, run.secs)} s of warming up; ${run.idle} idle sockets; messages of 100 bytes.
+- Each rate over ${run.secs} s after ${Math.min(2, run.secs)} s of warming up; ${run.idle} idle sockets; messages of 100 bytes, of ${SIZE} where there are hooks.
 - Where processes that are none of this used more than ${MOST_OTHERS} processors, the row is marked ‡ and not judged.`;
 }
 

@@ -62,4 +62,4 @@ pub use rehearsal::{CheckError, DeclareError, DryRun};
 pub use replay::{NotReplayable, Replayed, replay_limits};
 pub use services::{Asker, Correspondence, Earlier, HostServices, Unserved};
 pub use stand_in::{Answered, GrantedReads, ImportCount, Reads, StandIn, StandInLimits};
-pub use tryout::{Act, MadeUpSend, Scenario, Tried, TryError, try_out};
+pub use tryout::{Act, MadeUpNotice, MadeUpSend, Scenario, Tried, TryError, try_out};

@@ -15,6 +15,7 @@ use super::{
     bindings::{on_notify, types, unix_ms},
     call::{Called, Turn, within},
     compile::Compiled,
+    hooks::{Installed, OrgPlugins},
     imports::{Reach, Serving},
     local_time::local_time,
     services::Asker,
@@ -91,26 +92,8 @@ impl Hooks {
     pub async fn on_notify(&self, ask: &OnNotify<'_>) -> Notified {
         let mut notified = Notified::default();
         let Some(plugins) = self.plugins_of(ask.org.id) else { return notified };
-        let patience = self.host().0.limits.notify_timeout;
-        let asker = Asker { caller: ask.message.recipient_id, peer: ask.message.sender_id };
         for plugin in plugins.at(Hook::OnNotify) {
-            let serving = self.services.as_ref().map(|services| Serving {
-                services,
-                org: ask.org,
-                plugin: plugin.id,
-                asker: Some(asker),
-                granted: &plugin.granted_hosts,
-                reach: Reach::Acting,
-            });
-            let question = Question { ask, words: &notified.words, patience, serving };
-            let turn =
-                Turn { host: self.host(), share: &plugins.share, ends: Instant::now() + patience };
-            let asking = plugin.ask(Hook::OnNotify, asker.peer, async |compiled| {
-                turn.on_notify(compiled, Arc::clone(&plugin.callee), question).await
-            });
-            let called = asking.await;
-            plugin.count(Hook::OnNotify, &called, |decision| decision.verdict.as_str());
-            match called.outcome {
+            match self.notify((&plugins, plugin), ask, &notified.words).await.outcome {
                 Ok(decision) => decision.apply(&mut notified),
                 Err(_) => notified.faulted = true,
             }
@@ -119,6 +102,52 @@ impl Hooks {
             }
         }
         notified
+    }
+
+    /// Asks the first plugin alone: the word for what it decides, and what comes of that.
+    pub(super) async fn rehearse_notification(
+        &self,
+        ask: &OnNotify<'_>,
+    ) -> Called<(&'static str, Notified)> {
+        let plugins = self.plugins_of(ask.org.id);
+        let first = plugins.as_ref().and_then(|all| Some((all, all.at(Hook::OnNotify).next()?)));
+        let Some(first) = first else { return Called::never(Fault::Unloadable, Duration::ZERO) };
+        let Called { outcome, took, memory_bytes, began, staged, run } =
+            self.notify(first, ask, &Words::default()).await;
+        let outcome = outcome.map(|decision| {
+            let (word, mut notified) = (decision.verdict.as_str(), Notified::default());
+            decision.apply(&mut notified);
+            (word, notified)
+        });
+        Called { outcome, took, memory_bytes, began, staged, run }
+    }
+
+    /// `words`: as the plugins before it left them.
+    async fn notify(
+        &self,
+        (plugins, plugin): (&OrgPlugins, &Installed),
+        ask: &OnNotify<'_>,
+        words: &Words,
+    ) -> Called<Decision> {
+        let patience = self.host().0.limits.notify_timeout;
+        let asker = Asker { caller: ask.message.recipient_id, peer: ask.message.sender_id };
+        let serving = self.services.as_ref().map(|services| Serving {
+            services,
+            org: ask.org,
+            plugin: plugin.id,
+            asker: Some(asker),
+            granted: &plugin.granted_hosts,
+            reach: Reach::Acting,
+        });
+        let question = Question { ask, words, patience, serving };
+        let ends = Instant::now() + patience;
+        let turn = Turn { host: self.host(), share: &plugins.share, ends };
+        let asking = plugin.ask(Hook::OnNotify, asker.peer, async |compiled| {
+            turn.on_notify(compiled, Arc::clone(&plugin.callee), question).await
+        });
+        let called = asking.await;
+        plugin.count(Hook::OnNotify, &called, |decision| decision.verdict.as_str());
+        called
     }
 }
 

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use super::{
-    BeforeSend, Door, Fault, Hook, Hooks, Installation, LogPage, OnEvent, PluginHost, What,
+    BeforeSend, Door, Hook, Hooks, Installation, LogPage, OnEvent, OnNotify, PluginHost, Standing,
+    What,
+    call::Called,
     laid_out::LaidOut,
     stand_in::{ImportCount, StandIn, StandInLimits},
 };
 use crate::domain::{
-    Body, BodyLimits, BotDraft, Caller, EventId, EventKind, Judgement, MessageId, PluginId, User,
+    Body, BodyLimits, BotDraft, Caller, EventId, EventKind, Judgement, Message, MessageId,
+    Notified, PluginId, User, UserProfile,
 };
 
 /// Something made up that a plugin is asked about.
@@ -27,6 +30,15 @@ pub struct Scenario {
 pub enum Act {
     Send(Box<MadeUpSend>),
     Happens { attempt: u32, what: Box<What> },
+    Notifies { attempt: u32, notice: Box<MadeUpNotice> },
+}
+
+/// A recipient about to be told of a message.
+pub struct MadeUpNotice {
+    pub message: Message,
+    pub sender: UserProfile,
+    pub recipient: UserProfile,
+    pub standing: Standing,
 }
 
 /// A new message, or an edit.
@@ -45,7 +57,7 @@ pub struct MadeUpSend {
 
 /// What a plugin made of a scenario.
 pub struct Tried {
-    /// A verdict, what it makes of a content, `told`, or `fault`.
+    /// A verdict, what it makes of a content or of a notification, `told`, or `fault`.
     pub verdict: String,
     /// Which one.
     pub fault: Option<String>,
@@ -53,8 +65,10 @@ pub struct Tried {
     pub micros: u64,
     /// The most that any of them had.
     pub memory_bytes: u64,
-    /// `None`: it was told of an event, and has nothing to decide.
+    /// `None`: it was not asked about a draft.
     pub judgement: Option<Judgement>,
+    /// `None`: it was not asked about a notification, or gave no answer.
+    pub notified: Option<Notified>,
     /// What it wanted to send.
     pub sent: Vec<BotDraft>,
     pub log: LogPage,
@@ -106,6 +120,11 @@ pub async fn try_out(
             hooks.replace(org, vec![installation]);
             trying.tell(plugin, (attempt, &what), Arc::clone(&stand_in)).await
         }
+        Act::Notifies { attempt, notice } => {
+            require(&installation, Hook::OnNotify)?;
+            hooks.replace(org, vec![installation]);
+            trying.notify(attempt, &notice).await
+        }
     };
     tried.log = hooks.read_log(org, plugin, 0, MOST_LINES);
     tried.imports = stand_in.answered();
@@ -146,6 +165,7 @@ impl Trying<'_> {
             micros: steps.iter().map(|step| step.micros).sum(),
             memory_bytes: steps.iter().map(|step| step.memory_bytes).max().unwrap_or(0),
             judgement: Some(judgement),
+            notified: None,
             sent: Vec::new(),
             log: LogPage::default(),
             imports: Vec::new(),
@@ -170,13 +190,37 @@ impl Trying<'_> {
             correspondence: stand_in,
         };
         let called = self.hooks.tell(&told).await;
-        let fault = called.outcome.as_ref().err().map(Fault::as_str);
-        Tried {
-            verdict: fault.map_or("told", |_| "fault").to_owned(),
-            fault: fault.map(str::to_owned),
+        Tried::alone(&called, |()| "told")
+    }
+
+    async fn notify(&self, attempt: u32, notice: &MadeUpNotice) -> Tried {
+        let MadeUpNotice { message, sender, recipient, standing } = notice;
+        let ask = OnNotify {
+            org: &self.caller.org,
+            message,
+            sender,
+            recipient,
+            standing: *standing,
+            attempt,
+            now: self.now,
+        };
+        let called = self.hooks.rehearse_notification(&ask).await;
+        let tried = Tried::alone(&called, |(word, _)| word);
+        Tried { notified: called.outcome.ok().map(|(_, notified)| notified), ..tried }
+    }
+}
+
+impl Tried {
+    /// What came of one call about something else than a draft.
+    fn alone<T>(called: &Called<T>, word: impl FnOnce(&T) -> &'static str) -> Self {
+        let fault = called.outcome.as_ref().err().map(|fault| fault.as_str().to_owned());
+        Self {
+            verdict: called.outcome.as_ref().map_or("fault", word).to_owned(),
+            fault,
             micros: u64::try_from(called.took.as_micros()).unwrap_or(u64::MAX),
             memory_bytes: called.memory_bytes,
             judgement: None,
+            notified: None,
             sent: Vec::new(),
             log: LogPage::default(),
             imports: Vec::new(),

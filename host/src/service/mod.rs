@@ -83,8 +83,8 @@ pub use crate::auth::{NewKey, same_secret};
 pub use crate::db::plugins::Config as PluginConfig;
 pub use crate::db::plugins::Terms as PluginTerms;
 pub use crate::plugin::{
-    Act, Door, Hook, ImportCount, LaidOut, Live as PluginLive, LogPage, MadeUpSend, Scenario,
-    ShownMessage, StandInLimits, Tried, What, try_out,
+    Act, Door, Hook, ImportCount, LaidOut, Live as PluginLive, LogPage, MadeUpNotice, MadeUpSend,
+    Scenario, ShownMessage, StandInLimits, Standing, Tried, What, try_out,
 };
 
 use holding::Holding;

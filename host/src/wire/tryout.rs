@@ -3,6 +3,7 @@
 
 mod answer;
 mod event;
+mod notice;
 
 use std::sync::Arc;
 
@@ -11,10 +12,11 @@ use time::OffsetDateTime;
 
 pub use answer::TriedView;
 use event::MadeUpEvent;
+use notice::MadeUpNotification;
 
 use super::request::RawAttachment;
 use crate::{
-    Error, Result,
+    Result,
     domain::{
         Body, BodyLimits, Caller, ContentType, Email, InvalidField, Kind, MessageId, Metadata,
         User, UserId,
@@ -41,6 +43,7 @@ pub struct TryRequest {
     /// What the message was, where this is an edit.
     previous: Option<MadeUpDraft>,
     event: Option<MadeUpEvent>,
+    notification: Option<MadeUpNotification>,
     #[serde(default)]
     laid_out: LaidOut,
     /// What the plugin is to make of it.
@@ -100,8 +103,13 @@ pub struct Expectation {
     /// Of a rejection.
     code: Option<String>,
     user_message: Option<String>,
-    /// Of a hold.
+    /// Of a hold, or of a notification that goes to nobody.
     reason: Option<String>,
+    /// Of a notification: what it says, where it goes, and when.
+    title: Option<String>,
+    body: Option<String>,
+    channels: Option<Vec<String>>,
+    until_ms: Option<i64>,
     /// As the plugin left it.
     content: Option<String>,
     metadata: Option<Metadata>,
@@ -120,43 +128,75 @@ impl TryRequest {
         let messages_24h = made_up.messages_24h;
         let caller = made_up.over(admin)?;
         let attempt = attempt.unwrap_or(1);
-        let act = if let Some(event) = self.event {
-            if !matches!(hook, None | Some(Hook::OnEvent)) || self.draft.is_some() {
-                return Err(Error::invalid("event", "is for the hook on-event, and alone"));
-            }
-            Act::Happens { attempt, what: Box::new(event.parse(&caller)?) }
-        } else {
-            let draft = self.draft.ok_or_else(|| {
-                Error::invalid("draft", "is missing: the message to ask about, or an `event`")
-            })?;
-            if hook == Some(Hook::OnEvent) {
-                return Err(Error::invalid("event", "is missing: what the plugin is told"));
-            }
-            let limits = BodyLimits::from(&caller.org.settings);
-            let to = parse_email("to", draft.to.as_deref().unwrap_or(PEER))?;
-            let reply_to = draft.reply_to;
-            let previous = self.previous.map(|previous| previous.parse(&limits)).transpose()?;
-            Act::Send(Box::new(MadeUpSend {
-                hook,
-                to: user(to),
-                body: draft.parse(&limits)?,
-                reply_to,
-                previous,
-                door: door.into(),
-                attempt,
-                messages_24h,
-            }))
-        };
         let now = now_ms.map_or_else(|| Ok(OffsetDateTime::now_utc()), |ms| time("nowMs", ms))?;
+        let subject = Subject::of(hook, (self.draft, self.event, self.notification))?;
+        let act = match subject {
+            Subject::Event(event) => {
+                Act::Happens { attempt, what: Box::new(event.parse(&caller)?) }
+            }
+            Subject::Notification(notification) => {
+                Act::Notifies { attempt, notice: Box::new(notification.parse(&caller, now)?) }
+            }
+            Subject::Draft(draft) => {
+                let limits = BodyLimits::from(&caller.org.settings);
+                let to = parse_email("to", draft.to.as_deref().unwrap_or(PEER))?;
+                let reply_to = draft.reply_to;
+                let previous = self.previous.map(|previous| previous.parse(&limits)).transpose()?;
+                Act::Send(Box::new(MadeUpSend {
+                    hook,
+                    to: user(to),
+                    body: draft.parse(&limits)?,
+                    reply_to,
+                    previous,
+                    door: door.into(),
+                    attempt,
+                    messages_24h,
+                }))
+            }
+        };
         Ok((Scenario { caller, now, act, laid_out: self.laid_out }, self.expect))
     }
 }
 
+/// What a plugin is asked about.
+enum Subject {
+    Draft(MadeUpDraft),
+    Event(MadeUpEvent),
+    Notification(MadeUpNotification),
+}
+
+impl Subject {
+    /// The one that is there, if it is for that hook.
+    fn of(
+        hook: Option<Hook>,
+        given: (Option<MadeUpDraft>, Option<MadeUpEvent>, Option<MadeUpNotification>),
+    ) -> Result<Self, InvalidField> {
+        let subject = match given {
+            (Some(draft), None, None) => Self::Draft(draft),
+            (None, Some(event), None) => Self::Event(event),
+            (None, None, Some(notification)) => Self::Notification(notification),
+            (None, None, None) => {
+                let what = "is missing: the message to ask about, an `event` or a `notification`";
+                return Err(InvalidField::new("draft", what));
+            }
+            _ => {
+                let what = "goes without `event` and `notification`, and they without each other";
+                return Err(InvalidField::new("draft", what));
+            }
+        };
+        let (name, is_fit) = match &subject {
+            Self::Draft(_) => ("draft", !matches!(hook, Some(Hook::OnEvent | Hook::OnNotify))),
+            Self::Event(_) => ("event", matches!(hook, None | Some(Hook::OnEvent))),
+            Self::Notification(_) => ("notification", matches!(hook, None | Some(Hook::OnNotify))),
+        };
+        let unfit = || InvalidField::new(name, "is not what this hook is asked about");
+        is_fit.then_some(subject).ok_or_else(unfit)
+    }
+}
+
 fn parse_hook(name: &str) -> Result<Hook, InvalidField> {
-    let hook = Hook::parse(name).filter(|hook| *hook != Hook::OnNotify);
-    hook.ok_or_else(|| {
-        InvalidField::new("hook", "must be before-send, validate-content or on-event")
-    })
+    let what = "must be before-send, validate-content, on-event or on-notify";
+    Hook::parse(name).ok_or_else(|| InvalidField::new("hook", what))
 }
 
 fn parse_email(field: &str, text: &str) -> Result<Email, InvalidField> {
@@ -226,6 +266,12 @@ impl Expectation {
         misses.compare("code", self.code.as_ref(), found.code.as_ref());
         misses.compare("userMessage", self.user_message.as_ref(), found.user_message.as_ref());
         misses.compare("reason", self.reason.as_ref(), found.reason.as_ref());
+        misses.compare("title", self.title.as_ref(), found.title.as_ref());
+        misses.compare("body", self.body.as_ref(), found.body.as_ref());
+        let channels = found.channels.as_ref();
+        let channels = channels.map(|names| names.iter().map(ToString::to_string).collect());
+        misses.compare("channels", self.channels.as_ref(), channels.as_ref());
+        misses.compare("untilMs", self.until_ms.as_ref(), found.until_ms.as_ref());
         let body = tried.judgement.as_ref().map(|judgement| &judgement.body);
         misses.compare("content", self.content.as_ref(), body.map(|body| &body.content));
         misses.compare("metadata", self.metadata.as_ref(), body.map(|body| &body.metadata));
@@ -279,6 +325,26 @@ mod tests {
 
             assert_eq!(request.hook.as_deref(), Some("before-send"));
             assert!(request.expect.is_some());
+        }
+    }
+
+    #[test]
+    fn a_subject_that_its_hook_is_not_asked_about_is_refused() {
+        let hook = |name| Some(Hook::parse(name).unwrap());
+        let event = || serde_json::from_value(json!({ "kind": "sent", "message": { "body": {} } }));
+        let notification = || serde_json::from_value(json!({ "message": { "body": {} } }));
+        let draft = || serde_json::from_value(json!({})).ok();
+
+        assert!(Subject::of(hook("on-notify"), (None, None, notification().ok())).is_ok());
+        assert!(Subject::of(None, (None, event().ok(), None)).is_ok());
+        for (hook, given) in [
+            (hook("before-send"), (None, None, notification().ok())),
+            (hook("on-notify"), (None, event().ok(), None)),
+            (hook("on-event"), (draft(), None, None)),
+            (None, (draft(), event().ok(), None)),
+            (None, (None, None, None)),
+        ] {
+            assert!(Subject::of(hook, given).is_err());
         }
     }
 

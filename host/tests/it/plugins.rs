@@ -16,5 +16,6 @@ mod runtimes;
 mod stages;
 mod staging;
 mod support;
+mod tryout;
 mod verdicts;
 mod word_filter;

@@ -196,6 +196,28 @@ async fn break_off(conn: &mut OrgConn<'_>) -> Result<()> {
     Ok(runs::break_off_silent(conn, silent).await?)
 }
 
+/// Leaves the machine to live messages for most of the time, after each little while of work.
+struct Pace {
+    share: u32,
+    began: Instant,
+}
+
+impl Pace {
+    const WHILE: Duration = Duration::from_millis(2);
+
+    fn new(busy_percent: u32) -> Self {
+        Self { share: busy_percent.clamp(1, 100), began: Instant::now() }
+    }
+
+    async fn keep(&mut self) {
+        let worked = self.began.elapsed();
+        if worked >= Self::WHILE {
+            tokio::time::sleep(worked * (100 - self.share) / self.share).await;
+            self.began = Instant::now();
+        }
+    }
+}
+
 impl Backtest {
     async fn run(self) {
         let org = self.org.id;
@@ -210,8 +232,8 @@ impl Backtest {
 
     async fn ask_all(&self) -> Result<()> {
         let (mut below, mut left) = (None, self.wanted);
+        let mut pace = Pace::new(self.plugins.stages.settings.backtest_busy_percent);
         while left > 0 {
-            let began = Instant::now();
             let most = i64::try_from(left).unwrap_or(PART).min(PART);
             let part = self.load(below, most).await?;
             let Some(last) = part.messages.last() else { break };
@@ -221,19 +243,14 @@ impl Backtest {
             let mut findings = Vec::new();
             for message in &part.messages {
                 findings.extend(self.ask(&part, message).await);
+                pace.keep().await;
             }
             if !self.record(asked, &findings).await? {
                 return Ok(());
             }
-            tokio::time::sleep(self.rest(began.elapsed())).await;
+            pace.keep().await;
         }
         self.end(RunState::Finished).await
-    }
-
-    /// How long to leave the machine to live messages after so much work.
-    fn rest(&self, worked: Duration) -> Duration {
-        let share = self.plugins.stages.settings.backtest_busy_percent.clamp(1, 100);
-        worked * (100 - share) / share
     }
 
     async fn load(&self, below: Option<MessageId>, most: i64) -> Result<Part> {

@@ -2,9 +2,10 @@ use std::fmt::Write;
 
 use serde::Serialize;
 use serde_json::Value as Json;
+use time::OffsetDateTime;
 
 use crate::{
-    domain::{BotDraft, Label, OnExpiry, Outcome, Step},
+    domain::{BotDraft, Channels, Delivery, Label, OnExpiry, Outcome, Priority, Step},
     service::{ImportCount, LogPage, Tried},
     wire::{BodyView, Expectation},
 };
@@ -25,9 +26,23 @@ pub struct TriedView {
     details: Option<Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u32>,
-    /// Of a hold.
+    /// Of a hold, or of a notification that goes to nobody.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
+    /// Of a notification: what the plugin has it say, where it goes if not everywhere, and until
+    /// when it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) title: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) body: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<Priority>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) channels: Option<Vec<&'static str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) until_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ttl_seconds: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,6 +96,12 @@ impl From<&Tried> for TriedView {
         changed.sort_unstable();
         changed.dedup();
         let word = judgement.and_then(|judgement| judgement.word());
+        let notified = tried.notified.clone().unwrap_or_default();
+        let (suppressed, until) = match notified.delivery {
+            Delivery::Now => (None, None),
+            Delivery::Suppressed(reason) => (Some(reason), None),
+            Delivery::Later(until) => (None, Some(until)),
+        };
         Self {
             verdict: tried.verdict.clone(),
             fault: tried.fault.clone(),
@@ -88,7 +109,13 @@ impl From<&Tried> for TriedView {
             user_message: rejection.and_then(|rejection| rejection.user_message.clone()),
             details: rejection.and_then(|rejection| rejection.details.clone()),
             retry_after_ms: rejection.and_then(|rejection| rejection.retry_after_ms),
-            reason: hold.map(|hold| hold.reason.clone()),
+            reason: hold.map(|hold| hold.reason.clone()).or(suppressed),
+            title: notified.words.title,
+            body: notified.words.body,
+            data: notified.words.data,
+            priority: notified.words.priority,
+            channels: notified.channels.map(Channels::names),
+            until_ms: until.map(unix_ms),
             ttl_seconds: hold.and_then(|hold| hold.ttl).map(|ttl| ttl.as_secs()),
             on_expiry: hold.map(|hold| hold.on_expiry),
             labels: judgement.map(|judgement| judgement.labels.clone()).unwrap_or_default(),
@@ -120,6 +147,17 @@ impl TriedView {
             let _ = write!(shown, " ({word})");
         }
         let _ = write!(shown, ", {} µs, {} bytes", self.micros, self.memory_bytes);
+        for (name, text) in [("title", &self.title), ("body", &self.body)] {
+            if let Some(text) = text {
+                let _ = write!(shown, "\n     {name}: {text:?}");
+            }
+        }
+        if let Some(channels) = &self.channels {
+            let _ = write!(shown, "\n     channels: [{}]", channels.join(", "));
+        }
+        if let Some(until_ms) = self.until_ms {
+            let _ = write!(shown, "\n     until: {until_ms} (milliseconds since 1970)");
+        }
         if !self.changed.is_empty() {
             let _ = write!(shown, "\n     changed: {}", self.changed.join(", "));
         }
@@ -140,4 +178,8 @@ impl From<&BotDraft> for SentView {
     fn from(draft: &BotDraft) -> Self {
         Self { to: draft.to.as_str().to_owned(), body: BodyView::from(&draft.body) }
     }
+}
+
+fn unix_ms(time: OffsetDateTime) -> i64 {
+    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }

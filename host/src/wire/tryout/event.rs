@@ -101,7 +101,7 @@ impl MadeUpEvent {
 }
 
 impl MadeUpMessage {
-    fn parse(self, caller: &Caller) -> Result<ShownMessage> {
+    pub(super) fn parse(self, caller: &Caller) -> Result<ShownMessage> {
         let sender = self.sender.map_or_else(|| Ok(this_person(caller)), MadeUpPerson::parse)?;
         let peer = || MadeUpPerson { email: super::PEER.into(), kind: Kind::Customer, name: None };
         let recipient = self.recipient.unwrap_or_else(peer).parse()?;

@@ -313,7 +313,7 @@ async fn a_backtest_whose_server_is_gone_is_told_as_broken_off() {
     assert!(run.row.asked < 500);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "minutes: `cargo test --test it closing_run_backtest -- --ignored --nocapture`"]
 #[expect(clippy::print_stdout, reason = "its figures are for whoever runs it by hand")]
 async fn closing_run_backtest() {
