@@ -64,6 +64,7 @@ describe('A decision receipt', () => {
     assert.equal(call.input.context.caller.email, alice.email);
     assert.deepEqual([call.verdict, call.changed], ['modify', ['content']]);
     assert.equal(call.answer.modify.content, 'oh ****');
+    assertProblem(await admin.get(ofRefusal(sent.id)), 404, 'not_found');
     assert.match(call.run.inputSha256, /^[0-9a-f]{64}$/);
     assert.ok(call.micros > 0 && call.memoryBytes > 0);
   });
@@ -75,6 +76,7 @@ describe('A decision receipt', () => {
 
     const { receipts } = await receiptsOf(admin, ofRefusal(refused.body.requestId));
 
+    assertProblem(await admin.get(ofMessage(refused.body.requestId)), 404, 'not_found');
     assert.equal(receipts[0].messageId, null);
     assert.equal(receipts[0].calls[0].verdict, 'reject');
     assert.equal(receipts[0].calls[0].input.body.content, 'darn it');

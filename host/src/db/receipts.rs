@@ -135,7 +135,8 @@ pub async fn trim(
     .map(drop)
 }
 
-/// Takes away all that receipts show of a message, in the transaction that deletes it.
+/// Takes away all that receipts show of a message, last in the transaction that deletes it: who
+/// stores receipts of the thread waits for its end.
 pub async fn blank(
     conn: &mut OrgConn<'_>,
     thread_id: ThreadId,
@@ -143,10 +144,7 @@ pub async fn blank(
 ) -> Result<(), DbError> {
     // Behind whoever is about to store what it does not see deleted yet.
     sqlx::query!(
-        r#"
-        select pg_advisory_xact_lock(hashtextextended($1::uuid::text, hashtext($2::uuid::text) & 15))
-        "#,
-        conn.org_id as _,
+        "select pg_advisory_xact_lock(hashtextextended($1::uuid::text, 0))",
         thread_id as _
     )
     .execute(&mut *conn.conn)
@@ -170,19 +168,17 @@ pub async fn blank(
     .map(drop)
 }
 
-/// In the order of their keys, so that two who want several do not wait for each other. A few
-/// threads of an org share a key, so that a batch takes few.
+/// In the order of their keys, so that two who want several do not wait for each other.
 async fn lock_shared(conn: &mut OrgConn<'_>, threads: &[ThreadId]) -> Result<(), DbError> {
     sqlx::query!(
         r#"
         select pg_advisory_xact_lock_shared(key)
         from (
-            select distinct hashtextextended($1::uuid::text, hashtext(thread::text) & 15) as key
-            from unnest($2::uuid[]) as thread
+            select distinct hashtextextended(thread::text, 0) as key
+            from unnest($1::uuid[]) as thread
             order by key
         ) as keys
         "#,
-        conn.org_id as _,
         threads as &[ThreadId],
     )
     .execute(&mut *conn.conn)
@@ -208,7 +204,7 @@ pub async fn list(
             shown as "shown: Vec<MessageId>", created_at
         from receipts
         where org_id = $1 and (
-            coalesce(message_id, request_id) = $2
+            coalesce(message_id, request_id) = $2 and (message_id is null) = $3
             or $3 and request_id = $2 and message_id is not null
         )
         order by id desc

@@ -1,8 +1,10 @@
 use std::{
+    io,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use rustix::io::Errno;
 use wasmtime::{PoolConcurrencyLimitError, Trap, component::ResourceTableError};
 use wasmtime_wasi::I32Exit;
 
@@ -77,6 +79,9 @@ impl From<wasmtime::Error> for Fault {
             Self::Unserved
         } else if error.is::<PoolConcurrencyLimitError>() {
             Self::Busy
+        } else if error.is::<Errno>() || error.is::<io::Error>() {
+            // Of the system, which has no memory left.
+            Self::Unserved
         } else if let Some(trap) = error.downcast_ref::<Trap>() {
             Self::Trapped(trap.to_string())
         } else if let Some(I32Exit(code)) = error.downcast_ref() {

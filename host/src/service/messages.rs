@@ -88,7 +88,6 @@ impl Messages {
                     messages::update_hidden(conn, id, caller.user.id).await?;
                 }
                 notifications::delete(conn, message.recipient_id, id).await?;
-                receipts::blank(conn, message.thread_id, id).await?;
             }
             DeleteScope::Me => messages::update_hidden(conn, id, caller.user.id).await?,
         }
@@ -104,6 +103,9 @@ impl Messages {
             self.listeners.record(conn, caller.org.id, &[deleted]).await?;
         }
         let events = self.deletion(caller, &message, scope, &told).await?;
+        if scope == DeleteScope::Everyone {
+            receipts::blank(conn, message.thread_id, id).await?;
+        }
         self.telling.commit(tx, events).await
     }
 

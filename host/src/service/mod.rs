@@ -38,6 +38,7 @@ mod writer;
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::task::JoinHandle;
 
 pub use crate::db::audit::AuditRow as AuditEntry;
@@ -200,7 +201,7 @@ impl Services {
         let db = &shared.db;
         let (writer, messages) = Writer::start(db.clone(), events.clone(), settings.writer);
         let (receipts, kept) = Receipts::start(db.clone(), settings.receipts);
-        let storing = Storing { messages, receipts: kept };
+        let storing = Storing { messages, receipts: kept.boxed() };
         Ok((Self(Arc::new(shared.use_cases((writer, receipts), guests, settings))), storing))
     }
 }
@@ -208,7 +209,7 @@ impl Services {
 /// What goes on to store what was accepted until the last service is dropped, and then ends.
 pub struct Storing {
     messages: JoinHandle<()>,
-    receipts: JoinHandle<()>,
+    receipts: BoxFuture<'static, ()>,
 }
 
 impl Storing {
@@ -216,7 +217,7 @@ impl Storing {
     pub async fn end(self) {
         // A message that waits has its receipt with it.
         let _ = self.messages.await;
-        let _ = self.receipts.await;
+        self.receipts.await;
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
+    mem,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -9,10 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dashmap::DashMap;
 use time::OffsetDateTime;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    task::JoinHandle,
     time::timeout,
 };
 
@@ -38,11 +40,27 @@ pub struct ReceiptSettings {
     pub gather: Duration,
 }
 
+/// A clone is the same.
 #[derive(Clone)]
-pub struct Receipts {
-    queue: mpsc::Sender<Waiting>,
+pub struct Receipts(Arc<Queues>);
+
+/// Each org has a queue and a task of its own, so that none waits for another's.
+struct Queues {
+    orgs: DashMap<OrgId, Queue>,
+    /// Bytes of all orgs' receipts that may wait.
     room: Arc<Semaphore>,
+    queue: usize,
+    /// Of them, what one org may take.
+    org_bytes: usize,
+    keeper: Keeper,
     dropped: Arc<AtomicU64>,
+    /// Never sent to; every task holds one until it ends.
+    alive: mpsc::Sender<Infallible>,
+}
+
+struct Queue {
+    waiting: mpsc::Sender<Waiting>,
+    room: Arc<Semaphore>,
 }
 
 /// The receipts of a draft whose end is not known yet. Dropped, it leaves none.
@@ -54,11 +72,10 @@ pub struct Unsettled {
 }
 
 struct Waiting {
-    org_id: OrgId,
     row: NewReceipt,
     configs: Vec<Arc<ConfigRecord>>,
-    /// Given back when it is stored.
-    room: OwnedSemaphorePermit,
+    /// Given back when it is stored: the org's, and everybody's.
+    room: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
 
 /// Which draft was judged.
@@ -72,21 +89,31 @@ pub(super) struct Judged {
 impl Receipts {
     /// The most receipts in one transaction.
     const BATCH: usize = 256;
+    /// Orgs whose receipts are stored at a time.
+    const ORGS_AT_ONCE: usize = 4;
+    /// What one org may take of `queue_bytes`: a quarter.
+    const ORG_SHARE: usize = 4;
 
-    /// Starts the task; it ends when the last `Receipts` is dropped, and all are stored.
-    pub(super) fn start(db: Db, settings: ReceiptSettings) -> (Self, JoinHandle<()>) {
-        let (queue, waiting) = mpsc::channel(settings.queue.max(1));
+    /// What comes second waits until all is stored, once the last `Receipts` is dropped.
+    pub(super) fn start(db: Db, settings: ReceiptSettings) -> (Self, impl Future<Output = ()>) {
+        let (alive, mut ended) = mpsc::channel(1);
         let dropped = Arc::new(AtomicU64::new(0));
-        let task = Task {
-            db,
-            per_message: settings.per_message.max(1).into(),
-            gather: settings.gather,
-            dropped: dropped.clone(),
-            named: HashMap::new(),
+        let bytes = settings.queue_bytes as usize;
+        let queues = Queues {
+            orgs: DashMap::new(),
+            room: Arc::new(Semaphore::new(bytes)),
+            queue: settings.queue.max(1),
+            org_bytes: bytes / Self::ORG_SHARE,
+            keeper: Keeper {
+                db,
+                per_message: settings.per_message.max(1).into(),
+                gather: settings.gather,
+                turns: Arc::new(Semaphore::new(Self::ORGS_AT_ONCE)),
+            },
+            dropped,
+            alive,
         };
-        let task = tokio::spawn(task.run(waiting));
-        let room = Arc::new(Semaphore::new(settings.queue_bytes as usize));
-        (Self { queue, room, dropped }, task)
+        (Self(Arc::new(queues)), async move { while ended.recv().await.is_some() {} })
     }
 
     /// Takes the receipt out of a judgement and adds it to those of earlier times.
@@ -97,7 +124,7 @@ impl Receipts {
         judged: Judged,
         judgement: &mut Judgement,
     ) {
-        let runs = std::mem::take(&mut judgement.runs);
+        let runs = mem::take(&mut judgement.runs);
         if caller.org.settings.receipt_days == 0 {
             return;
         }
@@ -116,29 +143,45 @@ impl Receipts {
     fn keep(&self, org_id: OrgId, receipt: Receipt, named: (Option<MessageId>, Option<EntryId>)) {
         let (message_id, request_id) = named;
         let form = "words and numbers have a JSON form";
-        let calls = serde_json::to_vec(&receipt.calls).expect(form);
-        let content = serde_json::to_vec(&receipt.contents).expect(form);
-        let bytes = u32::try_from(calls.len() + content.len()).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
-        let sent = room.is_ok_and(|room| {
-            let row = NewReceipt {
-                id: receipt.id,
-                thread_id: receipt.thread_id,
-                message_id,
-                request_id,
-                is_edit: receipt.is_edit,
-                attempt: i32::try_from(receipt.attempt).unwrap_or(i32::MAX),
-                calls,
-                content,
-                shown: receipt.shown,
-                created_at: OffsetDateTime::now_utc(),
-            };
-            let waiting = Waiting { org_id, row, configs: receipt.configs, room };
-            self.queue.try_send(waiting).is_ok()
-        });
-        if !sent {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        let row = NewReceipt {
+            id: receipt.id,
+            thread_id: receipt.thread_id,
+            message_id,
+            request_id,
+            is_edit: receipt.is_edit,
+            attempt: i32::try_from(receipt.attempt).unwrap_or(i32::MAX),
+            calls: serde_json::to_vec(&receipt.calls).expect(form),
+            content: serde_json::to_vec(&receipt.contents).expect(form),
+            shown: receipt.shown,
+            created_at: OffsetDateTime::now_utc(),
+        };
+        if self.0.push(org_id, row, receipt.configs).is_none() {
+            self.0.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+impl Queues {
+    /// `None`: there is no room for it.
+    fn push(&self, org_id: OrgId, row: NewReceipt, configs: Vec<Arc<ConfigRecord>>) -> Option<()> {
+        let bytes = u32::try_from(row.calls.len() + row.content.len()).ok()?;
+        let queue = self.orgs.entry(org_id).or_insert_with(|| self.open(org_id));
+        let own = Arc::clone(&queue.room).try_acquire_many_owned(bytes).ok()?;
+        let shared = Arc::clone(&self.room).try_acquire_many_owned(bytes).ok()?;
+        queue.waiting.try_send(Waiting { row, configs, room: (own, shared) }).ok()
+    }
+
+    fn open(&self, org_id: OrgId) -> Queue {
+        let (waiting, queue) = mpsc::channel(self.queue);
+        let task = Task {
+            org_id,
+            keeper: self.keeper.clone(),
+            dropped: Arc::clone(&self.dropped),
+            named: HashMap::new(),
+            _alive: self.alive.clone(),
+        };
+        tokio::spawn(task.run(queue));
+        Queue { waiting, room: Arc::new(Semaphore::new(self.org_bytes)) }
     }
 }
 
@@ -170,13 +213,23 @@ async fn fill(batch: &mut Vec<Waiting>, waiting: &mut mpsc::Receiver<Waiting>) {
     }
 }
 
-struct Task {
+/// What all tasks need.
+#[derive(Clone)]
+struct Keeper {
     db: Db,
     per_message: i64,
     gather: Duration,
+    turns: Arc<Semaphore>,
+}
+
+/// Stores the receipts of one org.
+struct Task {
+    org_id: OrgId,
+    keeper: Keeper,
     dropped: Arc<AtomicU64>,
     /// The configurations that were stored, or marked as used, of late.
-    named: HashMap<(OrgId, String), Instant>,
+    named: HashMap<String, Instant>,
+    _alive: mpsc::Sender<Infallible>,
 }
 
 impl Task {
@@ -184,12 +237,12 @@ impl Task {
     const NAMED_FOR: Duration = Duration::from_hours(1);
 
     async fn run(mut self, mut waiting: mpsc::Receiver<Waiting>) {
-        let mut batch = Vec::with_capacity(Receipts::BATCH);
+        let mut batch = Vec::new();
         while waiting.recv_many(&mut batch, Receipts::BATCH).await > 0 {
             // Nobody waits for a receipt, and a transaction for each would cost what a message does.
-            let _ = timeout(self.gather, fill(&mut batch, &mut waiting)).await;
+            let _ = timeout(self.keeper.gather, fill(&mut batch, &mut waiting)).await;
             self.named.retain(|_, since| since.elapsed() < Self::NAMED_FOR);
-            self.store(batch.drain(..)).await;
+            self.store(mem::take(&mut batch)).await;
             let dropped = self.dropped.swap(0, Ordering::Relaxed);
             if dropped > 0 {
                 tracing::warn!(dropped, "decision receipts were not kept");
@@ -197,22 +250,18 @@ impl Task {
         }
     }
 
-    /// Each org's alone, so that none loses what another's connections had no room for.
-    async fn store(&mut self, batch: impl Iterator<Item = Waiting>) {
-        let mut by_org: HashMap<OrgId, Vec<Waiting>> = HashMap::new();
-        for waiting in batch {
-            by_org.entry(waiting.org_id).or_default().push(waiting);
-        }
-        for (org_id, waiting) in by_org {
-            let lost = waiting.len() as u64;
-            if let Err(error) = self.insert(org_id, waiting).await {
-                self.dropped.fetch_add(lost, Ordering::Relaxed);
-                tracing::warn!(%error, org.id = %org_id, "decision receipts could not be kept");
-            }
+    async fn store(&mut self, batch: Vec<Waiting>) {
+        // Nobody closes it.
+        let turns = Arc::clone(&self.keeper.turns);
+        let _turn = turns.acquire().await;
+        let lost = batch.len() as u64;
+        if let Err(error) = self.insert(batch).await {
+            self.dropped.fetch_add(lost, Ordering::Relaxed);
+            tracing::warn!(%error, org.id = %self.org_id, "decision receipts could not be kept");
         }
     }
 
-    async fn insert(&mut self, org_id: OrgId, waiting: Vec<Waiting>) -> Result<(), DbError> {
+    async fn insert(&mut self, waiting: Vec<Waiting>) -> Result<(), DbError> {
         let (mut rows, mut configs, mut room) = (Vec::new(), Vec::new(), Vec::new());
         for waiting in waiting {
             rows.push(waiting.row);
@@ -221,22 +270,22 @@ impl Task {
         }
         configs.sort_unstable_by(|a, b| a.sha256.cmp(&b.sha256));
         configs.dedup_by(|a, b| a.sha256 == b.sha256);
-        configs.retain(|config| !self.named.contains_key(&(org_id, config.sha256.clone())));
+        configs.retain(|config| !self.named.contains_key(&config.sha256));
         // What a new message has is its first, and needs no room.
         let again = rows.iter().filter(|row| row.is_edit || row.attempt > 1);
         let again: Vec<MessageId> = again.filter_map(|row| row.message_id).collect();
-        let mut tx = self.db.begin_unpromised(org_id).await?;
+        let mut tx = self.keeper.db.begin_unpromised(self.org_id).await?;
         let conn = &mut tx.conn();
         if !configs.is_empty() {
             receipts::insert_configs(conn, &configs).await?;
         }
         receipts::insert_all(conn, &rows).await?;
         if !again.is_empty() {
-            receipts::trim(conn, &again, self.per_message).await?;
+            receipts::trim(conn, &again, self.keeper.per_message).await?;
         }
         tx.commit().await?;
         let now = Instant::now();
-        self.named.extend(configs.into_iter().map(|c| ((org_id, c.sha256.clone()), now)));
+        self.named.extend(configs.into_iter().map(|config| (config.sha256.clone(), now)));
         Ok(())
     }
 }

@@ -30,12 +30,7 @@ impl Scene {
         let database = TestDatabase::create().await;
         let [alice, bob] = database.org("acme", ["alice", "bob"]).await;
         let services = database.services_on(&host()).0;
-        let plugins = &services.plugins;
-        Box::pin(plugins.upload(&alice, "guest", wasm)).await.unwrap();
-        let grants = [(grant.to_owned(), json!({}))].into();
-        plugins.grant(&alice, "guest", grants).await.unwrap();
-        let terms = PluginTerms::default();
-        Box::pin(plugins.activate(&alice, "guest", None, terms)).await.unwrap();
+        install(&services, &alice, wasm, grant).await;
         Self { database, services, alice, bob }
     }
 
@@ -86,6 +81,15 @@ impl Scene {
         let sql = "select detail from audit_log where action = 'content.read' order by id";
         self.database.rows(sql).await
     }
+}
+
+async fn install(services: &Services, admin: &Caller, wasm: &[u8], grant: &str) {
+    let plugins = &services.plugins;
+    Box::pin(plugins.upload(admin, "guest", wasm)).await.unwrap();
+    let grants = [(grant.to_owned(), json!({}))].into();
+    plugins.grant(admin, "guest", grants).await.unwrap();
+    let terms = PluginTerms::default();
+    Box::pin(plugins.activate(admin, "guest", None, terms)).await.unwrap();
 }
 
 /// What a receipt's first call was asked about.
@@ -334,6 +338,31 @@ async fn another_org_finds_nothing() {
     let found = scene.services.review.message_receipts(&stranger, id).await;
 
     assert!(matches!(found.map(drop), Err(Error::NotFound(_))));
+}
+
+#[tokio::test]
+async fn an_orgs_receipts_do_not_wait_for_anothers() {
+    let wasm = guests::asking(&["kv"], &["k"], "");
+    let scene = Scene::new(&wasm, "kv").await;
+    scene.send("one").await;
+    scene.settled(1).await;
+    let thread: Vec<(uuid::Uuid,)> = scene.database.rows("select thread_id from receipts").await;
+    let [carol, dave] = scene.database.org("other", ["carol", "dave"]).await;
+    install(&scene.services, &carol, &wasm, "kv").await;
+
+    // As somebody who deletes, and takes long over the end of it.
+    let mut deleting = scene.database.db.begin(scene.alice.org.id).await.unwrap();
+    let thread = thread[0].0.into();
+    receipts::blank(&mut deleting.conn(), thread, MessageId::new()).await.unwrap();
+    scene.send("two").await;
+    let sending = scene.services.sending.send(&carol, Via::Rest, letter(&dave, "hi"));
+    Box::pin(sending).await.unwrap();
+
+    scene.settled(2).await;
+    let orgs = "select count(distinct org_id) from receipts";
+    assert_eq!(scene.database.rows::<(i64,)>(orgs).await, [(2,)]);
+    deleting.commit().await.unwrap();
+    scene.settled(3).await;
 }
 
 #[tokio::test]
