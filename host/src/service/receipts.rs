@@ -31,7 +31,8 @@ use crate::{
 /// How receipts are kept; each field is a setting of the server.
 #[derive(Clone, Copy, Debug)]
 pub struct ReceiptSettings {
-    /// Receipts that may wait to be stored, and their bytes; past either they are dropped.
+    /// Receipts of one org that may wait to be stored, and the bytes of all orgs' together, of
+    /// which one gets a quarter; past any of these they are dropped.
     pub queue: usize,
     pub queue_bytes: u32,
     /// The newest that are kept of one message.
@@ -49,9 +50,9 @@ struct Queues {
     orgs: DashMap<OrgId, Queue>,
     /// Bytes of all orgs' receipts that may wait.
     room: Arc<Semaphore>,
-    queue: usize,
-    /// Of them, what one org may take.
+    /// The most bytes of one org, and the most receipts.
     org_bytes: usize,
+    queue: usize,
     keeper: Keeper,
     dropped: Arc<AtomicU64>,
     /// Never sent to; every task holds one until it ends.
@@ -102,8 +103,8 @@ impl Receipts {
         let queues = Queues {
             orgs: DashMap::new(),
             room: Arc::new(Semaphore::new(bytes)),
-            queue: settings.queue.max(1),
             org_bytes: bytes / Self::ORG_SHARE,
+            queue: settings.queue.max(1),
             keeper: Keeper {
                 db,
                 per_message: settings.per_message.max(1).into(),
