@@ -7,6 +7,7 @@ import { after, describe, test } from 'node:test';
 
 import { assertProblem } from './harness/assertions.mjs';
 import { draft } from './harness/drafts.mjs';
+import { startPostgres } from './harness/postgres.mjs';
 import { runBinary, startServer } from './harness/server.mjs';
 import { until } from './harness/until.mjs';
 import { MESSAGES } from './harness/user.mjs';
@@ -82,6 +83,19 @@ describe('A decision receipt', () => {
     assert.equal(receipts[0].calls[0].input.body.content, 'darn it');
     const audit = await bodyOf(admin.get('/admin/audit'));
     assert.ok(audit.some((entry) => entry.action === 'content.read' && entry.subject === refused.body.requestId));
+  });
+
+  test('is stored before the server stops', async (t) => {
+    const postgres = await startPostgres();
+    t.after(() => postgres.remove());
+    const stopping = await startServer({ env: { DATABASE_URL: postgres.url } });
+    const { alice, bob } = await moderated(stopping, MASK);
+
+    await Promise.all(Array.from({ length: 20 }, (_, number) => alice.send(bob, `no. ${number}`)));
+    await stopping.stop();
+
+    const counted = await postgres.program('psql', '-XqAt', '-c', 'select count(*) from receipts');
+    assert.equal(counted.trim(), '20');
   });
 
   test('is for the admins of its org, as far as adminReads goes', async () => {

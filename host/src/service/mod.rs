@@ -36,10 +36,9 @@ mod typing;
 mod upkeep;
 mod writer;
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, future::BoxFuture};
-use tokio::task::JoinHandle;
+use tokio::{sync::mpsc, task::JoinHandle};
 
 pub use crate::db::audit::AuditRow as AuditEntry;
 pub use directory::Directory;
@@ -200,8 +199,8 @@ impl Services {
         };
         let db = &shared.db;
         let (writer, messages) = Writer::start(db.clone(), events.clone(), settings.writer);
-        let (receipts, kept) = Receipts::start(db.clone(), settings.receipts);
-        let storing = Storing { messages, receipts: kept.boxed() };
+        let (receipts, stored) = Receipts::start(db.clone(), settings.receipts);
+        let storing = Storing { messages, receipts: stored };
         Ok((Self(Arc::new(shared.use_cases((writer, receipts), guests, settings))), storing))
     }
 }
@@ -209,15 +208,15 @@ impl Services {
 /// What goes on to store what was accepted until the last service is dropped, and then ends.
 pub struct Storing {
     messages: JoinHandle<()>,
-    receipts: BoxFuture<'static, ()>,
+    receipts: mpsc::Receiver<Infallible>,
 }
 
 impl Storing {
     /// Waits until all is stored.
-    pub async fn end(self) {
+    pub async fn end(mut self) {
         // A message that waits has its receipt with it.
         let _ = self.messages.await;
-        self.receipts.await;
+        let _ = self.receipts.recv().await;
     }
 }
 

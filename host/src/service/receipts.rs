@@ -54,9 +54,6 @@ struct Queues {
     org_bytes: usize,
     queue: usize,
     keeper: Keeper,
-    dropped: Arc<AtomicU64>,
-    /// Never sent to; every task holds one until it ends.
-    alive: mpsc::Sender<Infallible>,
 }
 
 struct Queue {
@@ -95,10 +92,9 @@ impl Receipts {
     /// What one org may take of `queue_bytes`: a quarter.
     const ORG_SHARE: usize = 4;
 
-    /// What comes second waits until all is stored, once the last `Receipts` is dropped.
-    pub(super) fn start(db: Db, settings: ReceiptSettings) -> (Self, impl Future<Output = ()>) {
-        let (alive, mut ended) = mpsc::channel(1);
-        let dropped = Arc::new(AtomicU64::new(0));
+    /// What comes second is closed when the last `Receipts` is dropped and all is stored.
+    pub(super) fn start(db: Db, settings: ReceiptSettings) -> (Self, mpsc::Receiver<Infallible>) {
+        let (alive, stored) = mpsc::channel(1);
         let bytes = settings.queue_bytes as usize;
         let queues = Queues {
             orgs: DashMap::new(),
@@ -110,11 +106,11 @@ impl Receipts {
                 per_message: settings.per_message.max(1).into(),
                 gather: settings.gather,
                 turns: Arc::new(Semaphore::new(Self::ORGS_AT_ONCE)),
+                dropped: Arc::default(),
+                _alive: alive,
             },
-            dropped,
-            alive,
         };
-        (Self(Arc::new(queues)), async move { while ended.recv().await.is_some() {} })
+        (Self(Arc::new(queues)), stored)
     }
 
     /// Takes the receipt out of a judgement and adds it to those of earlier times.
@@ -157,7 +153,7 @@ impl Receipts {
             created_at: OffsetDateTime::now_utc(),
         };
         if self.0.push(org_id, row, receipt.configs).is_none() {
-            self.0.dropped.fetch_add(1, Ordering::Relaxed);
+            self.0.keeper.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -174,13 +170,7 @@ impl Queues {
 
     fn open(&self, org_id: OrgId) -> Queue {
         let (waiting, queue) = mpsc::channel(self.queue);
-        let task = Task {
-            org_id,
-            keeper: self.keeper.clone(),
-            dropped: Arc::clone(&self.dropped),
-            named: HashMap::new(),
-            _alive: self.alive.clone(),
-        };
+        let task = Task { org_id, keeper: self.keeper.clone(), named: HashMap::new() };
         tokio::spawn(task.run(queue));
         Queue { waiting, room: Arc::new(Semaphore::new(self.org_bytes)) }
     }
@@ -221,16 +211,17 @@ struct Keeper {
     per_message: i64,
     gather: Duration,
     turns: Arc<Semaphore>,
+    dropped: Arc<AtomicU64>,
+    /// Never sent to: it says that somebody may still store.
+    _alive: mpsc::Sender<Infallible>,
 }
 
 /// Stores the receipts of one org.
 struct Task {
     org_id: OrgId,
     keeper: Keeper,
-    dropped: Arc<AtomicU64>,
     /// The configurations that were stored, or marked as used, of late.
     named: HashMap<String, Instant>,
-    _alive: mpsc::Sender<Infallible>,
 }
 
 impl Task {
@@ -244,7 +235,7 @@ impl Task {
             let _ = timeout(self.keeper.gather, fill(&mut batch, &mut waiting)).await;
             self.named.retain(|_, since| since.elapsed() < Self::NAMED_FOR);
             self.store(mem::take(&mut batch)).await;
-            let dropped = self.dropped.swap(0, Ordering::Relaxed);
+            let dropped = self.keeper.dropped.swap(0, Ordering::Relaxed);
             if dropped > 0 {
                 tracing::warn!(dropped, "decision receipts were not kept");
             }
@@ -253,11 +244,10 @@ impl Task {
 
     async fn store(&mut self, batch: Vec<Waiting>) {
         // Nobody closes it.
-        let turns = Arc::clone(&self.keeper.turns);
-        let _turn = turns.acquire().await;
+        let _turn = Arc::clone(&self.keeper.turns).acquire_owned().await;
         let lost = batch.len() as u64;
         if let Err(error) = self.insert(batch).await {
-            self.dropped.fetch_add(lost, Ordering::Relaxed);
+            self.keeper.dropped.fetch_add(lost, Ordering::Relaxed);
             tracing::warn!(%error, org.id = %self.org_id, "decision receipts could not be kept");
         }
     }
