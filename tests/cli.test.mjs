@@ -58,7 +58,7 @@ describe('Help', () => {
         '--allow-short',
         '--json',
       ],
-      token: ['--email', '--sub', '--name', '--kind', '--admin', '--ttl'],
+      token: ['--email', '--sub', '--name', '--zoneinfo', '--kind', '--admin', '--ttl'],
       user: ['rebind', 'revoke'],
       'user rebind': ['--issuer', '--subject'],
       'user revoke': ['--everyone'],
@@ -284,10 +284,13 @@ describe('token', () => {
       's-1',
       '--kind',
       'staff',
+      '--zoneinfo',
+      'Pacific/Kiritimati',
     );
     const staff = new User(org, 'sam@example.com', stdout.trim());
 
     assert.equal(claimsOf(staff.token).sub, 's-1');
+    assert.equal(claimsOf(staff.token).zoneinfo, 'Pacific/Kiritimati');
     await staff.signIn();
     assertProblem(await staff.get(`/client${COUNT}`), 403, 'forbidden');
   });

@@ -320,6 +320,7 @@ fn claims(issued_at: OffsetDateTime) -> MintClaims {
         subject: Some("alice".to_owned()),
         org: OrgSlug::parse(SLUG).ok(),
         name: None,
+        zoneinfo: None,
         kind: Kind::Customer,
         admin: false,
         issued_at,

@@ -2,6 +2,7 @@
 //! can cut it.
 
 use std::{
+    convert::Infallible,
     io,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -9,8 +10,16 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body};
-use hyper::{Request, Uri, body::Incoming, header::HeaderValue, server::conn::http1};
+use axum::{
+    BoxError,
+    body::{Body, HttpBody},
+};
+use hyper::{
+    HeaderMap, Request, Response, Uri,
+    body::Incoming,
+    header::{self, HeaderName, HeaderValue},
+    server::conn::http1,
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -20,10 +29,27 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
 };
-use tower::{ServiceExt, service_fn};
+use tower::{Service, ServiceExt, service_fn};
 use tower_http::timeout::TimeoutBody;
 
 use crate::socket::{Attached, Cut, Transports};
+
+/// Answers requests; a clone for each.
+pub(super) trait Serves<B>:
+    Service<Request<Body>, Response = Response<B>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S, B> Serves<B> for S where
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
 
 #[derive(Clone, Copy)]
 pub(super) struct AcceptLimits {
@@ -35,13 +61,16 @@ pub(super) struct AcceptLimits {
     pub(super) stop: Duration,
 }
 
-pub(super) async fn serve(
+pub(super) async fn serve<S, B>(
     listener: TcpListener,
-    router: Router,
+    service: S,
     transports: Transports,
     limits: AcceptLimits,
     mut stopping: watch::Receiver<bool>,
-) {
+) where
+    S: Serves<B>,
+    B: HttpBody<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
     // Held by every connection: it ends with the last of them.
     let (open, mut all_closed) = mpsc::channel::<()>(1);
     loop {
@@ -52,7 +81,7 @@ pub(super) async fn serve(
         match accepted {
             Ok((stream, _)) => {
                 let line = Line::new(transports.clone());
-                let connection = connect(stream, line, router.clone(), limits, stopping.clone());
+                let connection = connect(stream, line, service.clone(), limits, stopping.clone());
                 let open = open.clone();
                 tokio::spawn(async move {
                     connection.await;
@@ -71,28 +100,31 @@ pub(super) async fn serve(
 }
 
 /// Serves one connection until it ends; a stop lets the request under way finish.
-async fn connect(
+async fn connect<S, B>(
     stream: TcpStream,
     line: Line,
-    router: Router,
+    service: S,
     limits: AcceptLimits,
     mut stopping: watch::Receiver<bool>,
-) {
+) where
+    S: Serves<B>,
+    B: HttpBody<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
     let _ = stream.set_nodelay(true);
     let stream = Wire { stream, line: line.clone() };
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    let answer = service_fn(move |mut request: Request<Incoming>| {
         if is_socket(&request) {
             copy_head(&mut request);
         }
         line.see(&request);
         request.extensions_mut().insert(line.cut.clone());
         let body = |body| Body::new(TimeoutBody::new(limits.body, body));
-        router.clone().oneshot(request.map(body))
+        service.clone().oneshot(request.map(body))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(answer))
         .with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
@@ -112,14 +144,28 @@ fn is_socket(request: &Request<Incoming>) -> bool {
     request.uri().path().starts_with("/socket.io")
 }
 
-/// Gives a request's head memory of its own. A socket keeps the head of its first request for
-/// as long as it is open, and with it, if it is not copied, the 8 KiB that it was read into.
+/// What of a socket's head is looked at: by its handshake, by CORS and as its origin.
+const KEPT: [HeaderName; 5] = [
+    header::SEC_WEBSOCKET_KEY,
+    header::CONTENT_TYPE,
+    header::ORIGIN,
+    header::ACCESS_CONTROL_REQUEST_METHOD,
+    header::ACCESS_CONTROL_REQUEST_HEADERS,
+];
+
+/// Leaves of a request's head what is needed, in memory of its own. A socket keeps the head of its
+/// first request for as long as it is open, and with it, if it is not copied, the 8 KiB that it
+/// was read into.
 fn copy_head(request: &mut Request<Incoming>) {
-    for value in request.headers_mut().values_mut() {
-        if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
-            *value = copy;
+    let mut kept = HeaderMap::with_capacity(3);
+    for name in KEPT {
+        for value in request.headers().get_all(&name) {
+            if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
+                kept.append(name.clone(), copy);
+            }
         }
     }
+    *request.headers_mut() = kept;
     if let Ok(copy) = Uri::try_from(request.uri().to_string()) {
         *request.uri_mut() = copy;
     }

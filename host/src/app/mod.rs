@@ -8,6 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use socketioxide::SocketIo;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
+use tower::Layer;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -81,8 +82,8 @@ impl Server {
         let (layer, io) = socket_layer(settings);
         let sockets =
             Sockets::open(&io, services.clone(), transports.clone(), limits::sockets(settings));
-        let router = http::router(services.clone(), limits::http(settings, secrets)).layer(layer);
-        let router = http::with_cors(router, services.clone());
+        let rest = http::rest(services.clone(), limits::http(settings, secrets));
+        let service = http::with_cors(layer.layer(rest), services.clone());
         let address = listener
             .local_addr()
             .map_err(|error| StartError::Listen(settings.server.listen, error))?;
@@ -93,7 +94,7 @@ impl Server {
             stop: settings.server.stop,
         };
         let accepting =
-            tokio::spawn(accept::serve(listener, router, transports.clone(), limits, stopping));
+            tokio::spawn(accept::serve(listener, service, transports.clone(), limits, stopping));
         Ok(Self {
             address,
             fan_out: tokio::spawn(sockets.clone().fan_out(told)),
@@ -150,7 +151,7 @@ fn socket_layer(settings: &Settings) -> (socketioxide::layer::SocketIoLayer, Soc
         .max_payload(limits.max_packet_bytes as u64)
         .ws_max_message_size(limits.max_packet_bytes)
         // Each open socket has one; larger packets get room as they come.
-        .ws_read_buffer_size(1024)
+        .ws_read_buffer_size(512)
         .ws_max_frame_size(limits.max_packet_bytes)
         .max_buffer_size(limits.buffer_packets)
         .connect_timeout(limits.connect)

@@ -14,6 +14,8 @@ pub struct MintClaims {
     pub subject: Option<String>,
     pub org: Option<OrgSlug>,
     pub name: Option<String>,
+    /// Such as `Europe/Berlin`.
+    pub zoneinfo: Option<String>,
     pub kind: Kind,
     pub admin: bool,
     pub issued_at: OffsetDateTime,
@@ -30,6 +32,8 @@ struct Payload<'a> {
     org_id: Option<&'a OrgSlug>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zoneinfo: Option<&'a str>,
     kind: Kind,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     roles: &'static [&'static str],
@@ -67,6 +71,7 @@ pub fn mint(key: &OrgKey, claims: &MintClaims) -> Result<String> {
         email: &claims.email,
         org_id: claims.org.as_ref(),
         name: claims.name.as_deref(),
+        zoneinfo: claims.zoneinfo.as_deref(),
         kind: claims.kind,
         roles: if claims.admin { &["admin"] } else { &[] },
         iat: claims.issued_at.unix_timestamp(),

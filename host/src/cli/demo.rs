@@ -80,6 +80,7 @@ async fn mint(
         subject: Some(name.to_owned()),
         org: Some(slug.clone()),
         name: None,
+        zoneinfo: None,
         kind: Kind::Customer,
         admin,
         issued_at: now,

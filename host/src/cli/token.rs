@@ -25,6 +25,9 @@ pub(super) struct TokenArgs {
     sub: Option<String>,
     #[arg(long)]
     name: Option<String>,
+    /// Their time zone, such as Europe/Berlin: what plugins go by that decide on notifications
+    #[arg(long, value_parser = parse_zone)]
+    zoneinfo: Option<String>,
     /// customer or staff
     #[arg(long, default_value = "customer")]
     kind: String,
@@ -64,12 +67,18 @@ async fn mint(operator: &Operator, args: TokenArgs) -> Result<String, CliError> 
         subject: args.sub,
         org: Some(args.org),
         name: args.name,
+        zoneinfo: args.zoneinfo,
         kind,
         admin: args.admin,
         issued_at: now,
         expires_at: now + args.ttl,
     };
     Ok(operator.mint(slug.as_str(), claims).await?)
+}
+
+fn parse_zone(name: &str) -> Result<String, String> {
+    let known = jiff::tz::TimeZone::get(name);
+    known.map(|_| name.to_owned()).map_err(|_| "must be a zone such as Europe/Berlin".to_owned())
 }
 
 fn parse_ttl(text: &str) -> Result<Duration, String> {

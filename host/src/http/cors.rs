@@ -1,9 +1,8 @@
 use axum::{
-    Router,
-    http::{HeaderName, HeaderValue, Method, header},
-    middleware,
-    response::Response,
+    body::Body,
+    http::{HeaderName, HeaderValue, Method, Request, Response, header},
 };
+use tower::{Layer, Service, ServiceExt};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::service::Services;
@@ -14,11 +13,21 @@ pub(super) struct OriginRefused;
 
 /// Any page may call with a bearer token; `/admin` answers the origins that orgs name.
 /// Which org's they are is checked with the token. No cookies.
-pub fn with_cors(router: Router, services: Services) -> Router {
-    router.layer(layer(services)).layer(middleware::map_response(hide))
+///
+/// Around the whole service, not a layer of a [`Router`]: that would box it, and clone it for each
+/// request.
+pub fn with_cors<S, B>(
+    service: S,
+    services: Services,
+) -> impl Service<Request<Body>, Response = Response<B>, Error = S::Error, Future: Send> + Clone + Send
+where
+    S: Service<Request<Body>, Response = Response<B>, Future: Send> + Clone + Send,
+    B: Default,
+{
+    layer(services).layer(service).map_response(hide)
 }
 
-async fn hide(mut response: Response) -> Response {
+fn hide<B>(mut response: Response<B>) -> Response<B> {
     if response.extensions().get::<OriginRefused>().is_some() {
         response.headers_mut().remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
     }

@@ -14,16 +14,18 @@ mod review;
 mod secrets;
 mod stages;
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
+    body::Body,
     extract::{DefaultBodyLimit, Extension, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
 use serde_json::json;
+use tower::{Layer, Service, ServiceExt};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{Error, service::Services};
@@ -50,18 +52,29 @@ struct Http {
     settings: Arc<HttpSettings>,
 }
 
-/// Every route, both prefixes. Sockets are a layer that `app` adds.
-pub fn router(services: Services, settings: HttpSettings) -> Router {
-    let uploads = DefaultBodyLimit::max(settings.max_plugin_bytes);
+/// Every route, both prefixes, behind what all requests meet. Sockets are a layer that `app` adds.
+///
+/// What can be is around the router, not a layer of it: those are boxed, and each is cloned for
+/// each request, with all that is below it.
+pub fn rest(
+    services: Services,
+    settings: HttpSettings,
+) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send {
     let bodies = DefaultBodyLimit::max(settings.max_body_bytes);
+    let panics = CatchPanicLayer::custom(error::panicked);
+    let service = panics.layer(bodies.layer(router(services, settings)));
+    ServiceExt::<Request>::map_response(service, |response: Response<_>| response.map(Body::new))
+}
+
+fn router(services: Services, settings: HttpSettings) -> Router {
+    let uploads = DefaultBodyLimit::max(settings.max_plugin_bytes);
     let http = Http { services, settings: Arc::new(settings) };
     let upload = Router::new().route("/admin/plugins/{name}", put(plugins::upload)).layer(uploads);
     let api = Router::new()
         .merge(community())
         .nest("/client", community().layer(Extension(caller::CustomersOnly)))
         .merge(admin_routes())
-        .layer(middleware::from_fn_with_state(http.clone(), in_time))
-        .layer(bodies);
+        .layer(middleware::from_fn_with_state(http.clone(), in_time));
     Router::new()
         .merge(api)
         .merge(upload)
@@ -69,7 +82,6 @@ pub fn router(services: Services, settings: HttpSettings) -> Router {
         .route("/health", get(health))
         .fallback(|| async { ApiError(Error::NotFound(Cow::Borrowed("this path"))) })
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(CatchPanicLayer::custom(error::panicked))
         .with_state(http)
 }
 

@@ -14,7 +14,7 @@ use crate::{
     Error, Result,
     auth::{self, Claims, Verified, Verifier},
     db::{
-        self, Db, keys, orgs,
+        self, Db, DbError, keys, orgs,
         users::{self, BoundUser, Profile, Subject},
     },
     domain::{Caller, KeyId, User, UserId},
@@ -138,6 +138,23 @@ impl Identity {
         };
         let mut handle = self.db.org(org_id).await?;
         let known = users::list_candidates(&mut handle.conn(), &subject, &claims.email).await?;
+        let profile = Profile {
+            email: &claims.email,
+            issued_at: claims.issued_at,
+            kind: claims.kind,
+            name: claims.name.as_deref(),
+            picture: claims.picture.as_deref(),
+            zoneinfo: claims.zoneinfo.as_deref(),
+            locale: claims.locale.as_deref(),
+        };
+        if known.is_empty() {
+            // One statement: its constraints see to whoever comes at the same moment.
+            let id = UserId::new();
+            let bound = users::upsert_bound(&mut handle.conn(), id, &subject, &profile).await;
+            if let Some(user) = unless_taken(bound)? {
+                return Ok(self.people.remember(org_id, user));
+            }
+        }
         drop(handle);
         if let Some(known) = known.iter().find(|known| is_bound_to(known, &subject))
             && (is_outdated(known, claims) || is_unchanged(known, claims))
@@ -149,26 +166,10 @@ impl Identity {
         let mut tx = self.db.begin(org_id).await?;
         let candidates = users::lock_candidates(&mut tx.conn(), &subject, &claims.email).await?;
         let id = choose(&candidates, &subject, claims)?;
-        let profile = Profile {
-            email: &claims.email,
-            issued_at: claims.issued_at,
-            kind: claims.kind,
-            name: claims.name.as_deref(),
-            picture: claims.picture.as_deref(),
-            zoneinfo: claims.zoneinfo.as_deref(),
-            locale: claims.locale.as_deref(),
-        };
         let bound = users::upsert_bound(&mut tx.conn(), id, &subject, &profile).await;
-        let user = match bound {
-            // Somebody else was bound at the same moment: look again.
-            Err(error)
-                if db::violates(&error, users::EMAIL_KEY)
-                    || db::violates(&error, users::SUBJECT_KEY) =>
-            {
-                drop(tx);
-                return Box::pin(self.bind(state, claims)).await;
-            }
-            bound => bound?,
+        let Some(user) = unless_taken(bound)? else {
+            drop(tx);
+            return Box::pin(self.bind(state, claims)).await;
         };
         let has_moved = candidates.iter().any(|it| it.user.id == id && it.user.email != user.email);
         if has_moved {
@@ -181,6 +182,19 @@ impl Identity {
             self.registry.forget(org_id).await;
         }
         Ok(self.people.remember(org_id, user))
+    }
+}
+
+/// `None`: somebody else was bound to it at the same moment, and another look is needed.
+fn unless_taken(bound: Result<User, DbError>) -> Result<Option<User>> {
+    match bound {
+        Err(error)
+            if db::violates(&error, users::EMAIL_KEY)
+                || db::violates(&error, users::SUBJECT_KEY) =>
+        {
+            Ok(None)
+        }
+        bound => Ok(Some(bound?)),
     }
 }
 

@@ -119,7 +119,8 @@ impl Presence {
         tokio::spawn(async move {
             let last_seen = OffsetDateTime::now_utc();
             tokio::time::sleep(presence.grace).await;
-            presence.gone(&caller, turn, last_seen).await;
+            // Boxed: large as a future, and many wait for the grace when a network fails.
+            Box::pin(presence.gone(&caller, turn, last_seen)).await;
         });
     }
 

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, future::Future, sync::Arc};
 
+use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use socketioxide::socket::Socket;
@@ -15,42 +16,29 @@ use super::{
 use crate::{
     Error, Result,
     domain::{Caller, Email},
-    service::{PersonRef, Services},
+    service::PersonRef,
     wire::{MarkTarget, MarkedView, OnlineUserView, SyncView},
 };
 
-/// Sets up every event of a socket. The part of a handler before its future runs in the
-/// order in which a socket's events arrive; futures run side by side.
+/// What a handler is called with.
+struct Call {
+    access: Access,
+    conn: Arc<Conn>,
+    caller: Caller,
+    data: Json,
+}
+
+/// Sets up what a socket does, by one handler for all of its events: each that is registered
+/// takes memory for as long as the socket is open.
 pub(super) fn register(socket: &Socket, conn: &Arc<Conn>, access: &Access) {
-    let (sender, services) = (conn.clone(), access.services.clone());
-    let patience = access.hub.settings.patience;
-    socket.on("sendMessage", move |event: Incoming| {
-        sends::receive(&sender, &services, patience, event);
-        std::future::ready(())
-    });
-    on(socket, conn, access, "typing", typing);
-    on(socket, conn, access, "markRead", mark_read);
-    on(socket, conn, access, "getOnlineUsers", online_users);
-    let reader = conn.clone();
-    on(socket, conn, access, "sync", move |services, caller, data| {
-        let conn = reader.clone();
-        async move {
-            let _one_at_a_time = conn.syncing.lock().await;
-            Box::pin(sync(services, caller, data)).await
-        }
-    });
-    let (hub, outer) = (access.hub.clone(), conn.clone());
-    on(socket, conn, access, "authenticate", move |services, caller, data| {
-        let (hub, conn) = (hub.clone(), outer.clone());
-        async move { authenticate(&services, &caller, data, (&hub.expiry, &conn)).await }
-    });
-    let (stranger, limited) = (conn.clone(), access.services.limits.clone());
+    let (bearer, door) = (conn.clone(), access.clone());
     socket.on_fallback(move |event: Incoming| {
-        let limits = stranger.caller().org.settings.limits.clone();
-        let unknown = Error::NotFound(Cow::Borrowed("an event of that name"));
-        let refusal = limited.event(stranger.key, &limits).err().unwrap_or(unknown);
-        stranger.answer("unknown", event.ack, Err::<(), _>(refusal));
-        std::future::ready(())
+        let work = receive(&bearer, &door, event);
+        async move {
+            if let Some(work) = work {
+                work.await;
+            }
+        }
     });
     let (gone, access) = (conn.clone(), access.clone());
     socket.on_disconnect(move || {
@@ -59,39 +47,65 @@ pub(super) fn register(socket: &Socket, conn: &Arc<Conn>, access: &Access) {
     });
 }
 
-/// Registers an event that takes no part in the order of sends.
-fn on<H, F, T>(socket: &Socket, conn: &Arc<Conn>, access: &Access, name: &'static str, handle: H)
+/// Takes an event in. Calls come in the order in which a socket's events arrive; what they answer
+/// runs side by side.
+fn receive(conn: &Arc<Conn>, access: &Access, event: Incoming) -> Option<BoxFuture<'static, ()>> {
+    match event.name.as_str() {
+        "sendMessage" => {
+            sends::receive(conn, access, event);
+            None
+        }
+        "typing" => Some(answer(conn, access, ("typing", event), typing)),
+        "markRead" => Some(answer(conn, access, ("markRead", event), mark_read)),
+        "getOnlineUsers" => Some(answer(conn, access, ("getOnlineUsers", event), online_users)),
+        "sync" => Some(answer(conn, access, ("sync", event), sync)),
+        "authenticate" => Some(answer(conn, access, ("authenticate", event), authenticate)),
+        _ => {
+            let limits = conn.caller().org.settings.limits.clone();
+            let unknown = Error::NotFound(Cow::Borrowed("an event of that name"));
+            let refusal = access.services.limits.event(conn.key, &limits).err().unwrap_or(unknown);
+            conn.answer("unknown", event.ack, Err::<(), _>(refusal));
+            None
+        }
+    }
+}
+
+/// Answers an event that takes no part in the order of sends.
+fn answer<H, F, T>(
+    conn: &Arc<Conn>,
+    access: &Access,
+    (name, event): (&'static str, Incoming),
+    handle: H,
+) -> BoxFuture<'static, ()>
 where
-    H: Fn(Services, Caller, Json) -> F + Clone + Send + Sync + 'static,
+    H: FnOnce(Call) -> F + Send + 'static,
     F: Future<Output = Result<T>> + Send + 'static,
     T: serde::Serialize + Send + 'static,
 {
-    let (conn, services) = (conn.clone(), access.services.clone());
-    let (patience, access) = (access.hub.settings.patience, access.clone());
-    socket.on(name, move |event: Incoming| {
-        access.count(&conn);
-        let caller = conn.caller();
-        let admitted = services.limits.event(conn.key, &caller.org.settings.limits);
-        let (conn, services, handle) = (conn.clone(), services.clone(), handle.clone());
-        async move {
-            let Incoming { data, ack } = event;
-            let result = match (admitted, data) {
-                (Err(error), _) => Err(error),
-                (Ok(()), None) => Err(Error::Malformed("the event's data must be JSON".into())),
-                (Ok(()), Some(data)) => {
-                    // A database that hangs leaves nobody without an answer.
-                    tokio::time::timeout(patience, handle(services, caller, data))
-                        .await
-                        .unwrap_or(Err(Error::Unavailable(None)))
-                }
-            };
-            conn.answer(name, ack, result);
-        }
-    });
+    access.count(conn);
+    let caller = conn.caller();
+    let admitted = access.services.limits.event(conn.key, &caller.org.settings.limits);
+    let (conn, access) = (conn.clone(), access.clone());
+    Box::pin(async move {
+        let Incoming { data, ack, .. } = event;
+        let result = match (admitted, data) {
+            (Err(error), _) => Err(error),
+            (Ok(()), None) => Err(Error::Malformed("the event's data must be JSON".into())),
+            (Ok(()), Some(data)) => {
+                let patience = access.hub.settings.patience;
+                let call = Call { access, conn: conn.clone(), caller, data };
+                // A database that hangs leaves nobody without an answer.
+                tokio::time::timeout(patience, handle(call))
+                    .await
+                    .unwrap_or(Err(Error::Unavailable(None)))
+            }
+        };
+        conn.answer(name, ack, result);
+    })
 }
 
 /// `typing {to}`: told to the peer, at most once in 2 s.
-async fn typing(services: Services, caller: Caller, data: Json) -> Result<Json> {
+async fn typing(Call { access, caller, data, .. }: Call) -> Result<Json> {
     #[derive(Deserialize)]
     struct Typing {
         to: String,
@@ -100,34 +114,32 @@ async fn typing(services: Services, caller: Caller, data: Json) -> Result<Json> 
     let Typing { to } = Typing::deserialize(data)
         .map_err(|_| Error::invalid("to", "is missing: the peer's e-mail"))?;
     let peer = PersonRef::parse(&to).ok_or_else(|| Error::invalid("to", "must be an e-mail"))?;
-    services.typing.tell(&caller, &peer).await?;
+    access.services.typing.tell(&caller, &peer).await?;
     Ok(json!({ "ok": true }))
 }
 
 /// `markRead {messageId} | {ids} | {thread}`
-async fn mark_read(services: Services, caller: Caller, data: Json) -> Result<Json> {
+async fn mark_read(Call { access, caller, data, .. }: Call) -> Result<Json> {
+    let reading = &access.services.reading;
     let marked = match MarkTarget::parse(data)? {
-        MarkTarget::Ids(ids) => services.reading.mark(&caller, &ids).await?,
-        MarkTarget::Thread(peer) => services.reading.mark_thread(&caller, &peer).await?,
+        MarkTarget::Ids(ids) => reading.mark(&caller, &ids).await?,
+        MarkTarget::Thread(peer) => reading.mark_thread(&caller, &peer).await?,
     };
     let updated = MarkedView::of_thread(&marked).updated;
     Ok(json!({ "ok": true, "updated": updated }))
 }
 
 /// `getOnlineUsers null | {cursor}`: a cursor is the last e-mail of the page before.
-async fn online_users(
-    services: Services,
-    caller: Caller,
-    data: Json,
-) -> Result<Vec<OnlineUserView>> {
+async fn online_users(Call { access, caller, data, .. }: Call) -> Result<Vec<OnlineUserView>> {
     let after = data.get("cursor").and_then(Json::as_str).map(Email::parse).transpose();
     let after = after.map_err(|_| Error::invalid("cursor", "must be the last e-mail received"))?;
-    let online = services.presence.list(&caller, after.as_ref()).await?;
+    let online = access.services.presence.list(&caller, after.as_ref()).await?;
     Ok(online.iter().map(OnlineUserView::from).collect())
 }
 
 /// `sync {since: cursor | null}`
-async fn sync(services: Services, caller: Caller, data: Json) -> Result<SyncView> {
+async fn sync(Call { access, conn, caller, data }: Call) -> Result<SyncView> {
+    let _one_at_a_time = conn.syncing.lock().await;
     if !matches!(data, Json::Object(_) | Json::Null) {
         return Err(Error::Malformed("sync takes {since: cursor | null}".into()));
     }
@@ -136,16 +148,13 @@ async fn sync(services: Services, caller: Caller, data: Json) -> Result<SyncView
         Some(Json::String(cursor)) => Some(cursor.clone()),
         Some(_) => return Err(Error::invalid("since", "must be a cursor or null")),
     };
-    Ok(services.sync.sync(&caller, since.as_deref()).await?.into())
+    // Boxed, so that what waits for its turn is small.
+    Ok(Box::pin(access.services.sync.sync(&caller, since.as_deref())).await?.into())
 }
 
 /// `authenticate {token}`: the same person goes on under a newer token.
-async fn authenticate(
-    services: &Services,
-    caller: &Caller,
-    data: Json,
-    (expiry, conn): (&super::expiry::Expiry, &Arc<Conn>),
-) -> Result<Json> {
+async fn authenticate(Call { access, conn, caller, data }: Call) -> Result<Json> {
+    let services = &access.services;
     let token = data.get("token").and_then(Json::as_str);
     let token = token.ok_or_else(|| Error::invalid("token", "is missing"))?;
     let session = services.identity.authenticate(Some(caller.org.slug.as_str()), token).await?;
@@ -157,6 +166,6 @@ async fn authenticate(
         return Err(Error::Unavailable(None));
     }
     conn.extend(Pass::from(&*session));
-    expiry.watch(conn);
+    access.hub.expiry.watch(&conn);
     Ok(json!({ "ok": true, "exp": session.caller.expires_at.unix_timestamp() }))
 }

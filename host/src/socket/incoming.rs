@@ -3,7 +3,7 @@ use std::{convert::Infallible, sync::Arc};
 use serde_json::Value as Json;
 use socketioxide::{
     adapter::LocalAdapter,
-    extract::TryData,
+    extract::{Event, TryData},
     handler::{FromConnectParts, FromMessage, FromMessageParts},
     socket::Socket,
 };
@@ -20,8 +20,9 @@ impl FromConnectParts<LocalAdapter> for Handle {
     }
 }
 
-/// An event that came in: what it carries, and whether it wants an ack.
+/// An event that came in: its name, what it carries, and whether it wants an ack.
 pub(super) struct Incoming {
+    pub(super) name: String,
     /// `None`: it cannot be read. No argument at all is `null`.
     pub(super) data: Option<Json>,
     pub(super) ack: Option<i64>,
@@ -35,8 +36,11 @@ impl FromMessage<LocalAdapter> for Incoming {
         mut value: Value,
         ack: Option<i64>,
     ) -> Result<Self, Infallible> {
+        // It has one, or it would not have come here.
+        let name = Event::from_message_parts(&socket, &mut value, &ack);
+        let name = name.map(|Event(name)| name).unwrap_or_default();
         if !matches!(value, Value::Str(_, None)) {
-            return Ok(Self { data: None, ack });
+            return Ok(Self { name, data: None, ack });
         }
         let Ok(TryData(data)) = TryData::<Json>::from_message_parts(&socket, &mut value, &ack);
         let data = match data {
@@ -44,7 +48,7 @@ impl FromMessage<LocalAdapter> for Incoming {
             Err(_) if is_bare(&value) => Some(Json::Null),
             Err(_) => None,
         };
-        Ok(Self { data, ack })
+        Ok(Self { name, data, ack })
     }
 }
 

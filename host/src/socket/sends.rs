@@ -12,7 +12,7 @@ use std::{
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{conn::Conn, incoming::Incoming};
+use super::{access::Access, conn::Conn, incoming::Incoming};
 use crate::{
     Error, Result,
     domain::Caller,
@@ -32,7 +32,9 @@ pub(super) struct Job {
 }
 
 /// Takes a send in; runs in the order in which a socket's events arrive.
-pub(super) fn receive(conn: &Arc<Conn>, services: &Services, patience: Duration, event: Incoming) {
+pub(super) fn receive(conn: &Arc<Conn>, access: &Access, event: Incoming) {
+    let services = &access.services;
+    let patience = access.hub.settings.patience;
     let caller = conn.caller();
     if let Err(error) = conn.begin_send(caller.org.settings.limits.pending_sends_per_socket) {
         conn.answer(EVENT, event.ack, Err::<(), _>(error));
@@ -89,9 +91,9 @@ async fn prepare(conn: &Arc<Conn>, services: &Services, job: Job) {
     match prepared {
         Err(error) => answer(&conn, ack, Err(error)),
         Ok(prepared) => {
-            let sending = services.sending.clone();
+            let services = services.clone();
             tokio::spawn(async move {
-                let sent = timeout(patience, sending.finish(prepared)).await;
+                let sent = timeout(patience, services.sending.finish(prepared)).await;
                 answer(&conn, ack, sent.unwrap_or(Err(Error::Unavailable(None))));
             });
         }

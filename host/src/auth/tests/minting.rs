@@ -11,6 +11,7 @@ fn mint_claims() -> MintClaims {
         subject: None,
         org: Some(OrgSlug::parse("acme").unwrap()),
         name: Some("Alice".to_owned()),
+        zoneinfo: None,
         kind: Kind::Staff,
         admin: false,
         issued_at: now(),

@@ -29,7 +29,11 @@ impl Sending {
                         heard.settle(Subject::Message(message.id));
                     }
                     let Queued { caller, recipient, .. } = queued;
-                    self.threads.insert((caller.org.id, message.thread_id), ());
+                    let thread = (caller.org.id, message.thread_id);
+                    // Looking costs far less than putting it in again.
+                    if !self.threads.contains_key(&thread) {
+                        self.threads.insert(thread, ());
+                    }
                     let sender = caller.user.clone();
                     return Ok(Sent {
                         letter: Letter { message, sender, recipient },
