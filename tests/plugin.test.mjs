@@ -136,6 +136,23 @@ describe('A word filter', () => {
     assert.equal((await alice.send(bob, 'darn')).content, '****');
   });
 
+  test('leaves its counters and lines to be read when it is disabled, and goes on from there', async () => {
+    const { alice, bob, admin } = await talking();
+    await install(admin, REJECT);
+    const refused = async () => assertProblem(await alice.post(MESSAGES, text(bob, 'darn')), 422, 'rejected');
+    await refused();
+    const calls = async () => (await succeed(admin.get(PLUGIN))).body.live[0].calls;
+    const lines = async () => (await succeed(admin.get(`${PLUGIN}/log`))).body.lines.length;
+    assert.equal(await lines(), 1);
+
+    await succeed(admin.post(`${PLUGIN}/disable`));
+    assert.deepEqual([await calls(), await lines()], [1, 1]);
+
+    await succeed(admin.post(`${PLUGIN}/activate`, {}));
+    await refused();
+    assert.deepEqual([await calls(), await lines()], [2, 2]);
+  });
+
   test('is gone when it is removed', async () => {
     const { alice, bob, admin } = await talking();
     await install(admin, MASK);

@@ -1,5 +1,6 @@
 mod counting;
 mod events;
+mod former;
 mod stages;
 
 use std::{
@@ -14,6 +15,7 @@ use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
 pub use events::{KindsError, Untold};
+use former::Former;
 pub use stages::{Share, Threads, Watch};
 
 use super::{
@@ -102,6 +104,7 @@ pub struct Hooks {
 #[derive(Clone)]
 pub(super) struct OrgPlugins {
     installed: Arc<[Installed]>,
+    former: Arc<[Arc<Former>]>,
     /// In the order of their places.
     watches: Arc<[Watch]>,
     /// Outlives a replacement, so that calls in flight go on to count.
@@ -176,6 +179,7 @@ impl Hooks {
         let limits = &self.host.0.limits;
         let mut plugins = self.orgs.entry(org).or_insert_with(|| OrgPlugins {
             installed: Arc::default(),
+            former: Arc::default(),
             watches: Arc::default(),
             share: Arc::new(Semaphore::new(limits.instances_per_org)),
         });
@@ -186,8 +190,10 @@ impl Hooks {
             // A canary's lines stand with those of the version beside it.
             let log = now.iter().chain(&*before).find(|known| known.id == plugin.log_id());
             let log = log.map(|known| Arc::clone(&known.callee.log));
-            now.push(Installed::new(org, plugin, (same, log), limits));
+            let former = plugins.former.iter().find(|former| former.id == plugin.id);
+            now.push(Installed::new(org, plugin, (same, log, former), limits));
         }
+        plugins.former = Former::after(&plugins.former, &before, &now);
         plugins.installed = now.into();
     }
 
@@ -236,28 +242,24 @@ impl Hooks {
         chain.judge().await
     }
 
-    /// How a plugin fares at each hook; empty where no version of it decides.
+    /// How a plugin fares at each hook, or fared while it decided.
     pub fn read(&self, org: OrgId, plugin: PluginId) -> Vec<Live> {
-        let plugins = self.plugins_of(org);
-        let plugins = plugins.as_ref().map_or(&[][..], |plugins| &plugins.installed);
-        let Some(plugin) = plugins.iter().find(|installed| installed.id == plugin) else {
-            return Vec::new();
-        };
+        let Some(plugins) = self.plugins_of(org) else { return Vec::new() };
         let limits = &self.host.0.limits;
-        let posts = plugin.posts.iter().map(|post| Live {
-            hook: post.hook.as_str(),
-            counters: post.meter.read(plugin.patience(post.hook, limits), limits.memory_bytes),
-            breaker: post.breaker.read(Instant::now()),
-        });
-        posts.collect()
+        if let Some(plugin) = plugins.installed.iter().find(|known| known.id == plugin) {
+            return former::read(&plugin.posts, plugin.uses_http, limits);
+        }
+        let former = plugins.former.iter().find(|former| former.id == plugin);
+        former.map(|former| former.read(limits)).unwrap_or_default()
     }
 
-    /// The lines of a plugin's guests after that number, as long as a version of it decides.
+    /// The lines of a plugin's guests after that number.
     pub fn read_log(&self, org: OrgId, plugin: PluginId, after: u64, most: usize) -> LogPage {
-        let plugins = self.plugins_of(org);
-        let plugins = plugins.as_ref().map_or(&[][..], |plugins| &plugins.installed);
-        let plugin = plugins.iter().find(|installed| installed.id == plugin);
-        plugin.map_or_else(LogPage::default, |plugin| plugin.callee.log.page(after, most))
+        let Some(plugins) = self.plugins_of(org) else { return LogPage::default() };
+        let deciding = plugins.installed.iter().find(|known| known.id == plugin);
+        let former = plugins.former.iter().find(|former| former.id == plugin);
+        let log = deciding.map(|known| &known.callee.log).or(former.map(|former| &former.log));
+        log.map(|log| log.page(after, most)).unwrap_or_default()
     }
 
     /// The versions that began to be spared since this was last asked, for faults of enough
@@ -306,23 +308,24 @@ impl Installed {
     fn new(
         org: OrgId,
         plugin: Installation,
-        (before, log): (Option<&Self>, Option<Arc<GuestLog>>),
+        (before, log, former): (Option<&Self>, Option<Arc<GuestLog>>, Option<&Arc<Former>>),
         limits: &Limits,
     ) -> Self {
         let unchanged = before.filter(|before| {
             before.callee.version == plugin.version
                 && before.config_revision == plugin.config_revision
         });
-        let log = log.unwrap_or_else(|| {
+        let log = log.or(former.map(|former| Arc::clone(&former.log))).unwrap_or_else(|| {
             Arc::new(GuestLog::new(limits.log_kept_lines, limits.log_kept_bytes))
         });
         let posts = plugin.hooks.iter().map(|hook| {
-            let counted = before.and_then(|before| before.post(*hook));
+            let counted = before.and_then(|before| before.post(*hook)).map(|post| &post.meter);
+            let counted = counted.or(former.and_then(|former| former.meter(*hook)));
             let spared = unchanged.and_then(|before| before.post(*hook));
             Post {
                 hook: *hook,
                 faults: FaultLog::default(),
-                meter: counted.map(|post| Arc::clone(&post.meter)).unwrap_or_default(),
+                meter: counted.cloned().unwrap_or_default(),
                 breaker: spared.map_or_else(
                     || Arc::new(Breaker::new(limits.breaker.clone())),
                     |post| Arc::clone(&post.breaker),
@@ -364,12 +367,7 @@ impl Installed {
 
     /// How long one call may take.
     pub(super) fn patience(&self, hook: Hook, limits: &Limits) -> Duration {
-        match hook {
-            Hook::OnEvent => limits.event_timeout,
-            Hook::OnNotify => limits.notify_timeout,
-            _ if self.uses_http => limits.http_call_timeout,
-            _ => limits.call_timeout,
-        }
+        limits.patience(hook, self.uses_http)
     }
 
     /// Calls a guest, unless it is being spared. `subject` is whose doing the call is: faults count

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use super::catalog::Hook;
+
 /// What guests and the compiling of them may use. Each field is a setting of the server.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -54,6 +56,18 @@ pub struct Limits {
     pub compile_cpu_seconds: u64,
     /// How much address space it may take (`RLIMIT_AS`). Default 4 GiB.
     pub compile_memory_bytes: u64,
+}
+
+impl Limits {
+    /// How long one call may take; `uses_http`: of a plugin that may send requests.
+    pub(super) fn patience(&self, hook: Hook, uses_http: bool) -> Duration {
+        match hook {
+            Hook::OnEvent => self.event_timeout,
+            Hook::OnNotify => self.notify_timeout,
+            _ if uses_http => self.http_call_timeout,
+            _ => self.call_timeout,
+        }
+    }
 }
 
 /// When a plugin that fails again and again is no longer asked.
