@@ -71,6 +71,20 @@ describe('A content type that a plugin owns', () => {
     assert.notEqual(thread.lastMessage?.id, sent.id);
   });
 
+  test('counts as no call of the plugin where the schema refuses it', async () => {
+    const counters = async () => {
+      const { live } = await bodyOf(admin.get(polls.path));
+      return live.find(({ hook }) => hook === 'validate-content');
+    };
+    const before = await counters();
+
+    await alice.post(MESSAGES, poll(bob, asPoll('when?', ['now', 'LATER'])));
+
+    const after = await counters();
+    assert.deepEqual([after.calls, after.verdicts], [before.calls, before.verdicts]);
+    assert.equal(after.refusedBySchema, (before.refusedBySchema ?? 0) + 1);
+  });
+
   test('is refused with what is wrong by path, alike at both doors and in edits', async () => {
     const hers = await alice.connect();
     const sent = await bodyOf(alice.post(MESSAGES, poll(bob, asPoll('fine?'))));

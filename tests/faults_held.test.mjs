@@ -73,6 +73,40 @@ describe('A message that was held for want of an answer', () => {
     });
   });
 
+  test('leaves a line in the log of its plugin, and says when it is asked about again', async () => {
+    const { alice, bob, admin, filter } = await talking();
+    const { id } = await alice.send(bob, 'top secret');
+
+    const [{ nextAttemptAt, cause }] = await queue(admin);
+    assert.equal(cause, 'fault');
+    assert.ok(Math.abs(Date.parse(nextAttemptAt) - Date.now()) < 120_000, nextAttemptAt);
+    const { lines } = await bodyOf(admin.get(`${filter.path}/log`));
+    const [{ level, text }] = lines.filter((line) => line.text.startsWith('no answer'));
+    assert.deepEqual([level, text], ['error', `no answer: declined at before-send, message ${id}`]);
+    assert.ok(!JSON.stringify(lines).includes('secret'));
+
+    await filter.configure(mode('hold'));
+    await alice.send(bob, 'darn');
+    const held = await queue(admin);
+    assert.equal(held.find((entry) => entry.cause === 'verdict').nextAttemptAt, null);
+  });
+
+  test('is readable for admins as what was held, where it is refused then', async () => {
+    const { alice, bob, admin, filter } = await talking();
+    const { id } = await alice.send(bob, 'oh darn');
+    await filter.configure(mode('reject'));
+    await settled(admin);
+
+    const { receipts } = await bodyOf(admin.get(`/admin/messages/${id}/receipt`));
+    const [refused] = await bodyOf(admin.get('/admin/held?state=refused'));
+
+    assert.deepEqual(receipts.map(({ notReplayable }) => notReplayable), receipts.map(() => null));
+    assert.equal(receipts.at(-1).calls[0].input.body.content, 'oh darn');
+    assert.equal(refused.message.content, 'oh darn');
+    const audit = await bodyOf(admin.get('/admin/audit'));
+    assert.ok(audit.some(({ action, subject }) => action === 'content.read' && subject === id));
+  });
+
   test('passes as it was edited meanwhile', async () => {
     const { alice, bob, admin, filter } = await talking();
     const { id } = await alice.send(bob, 'darn');

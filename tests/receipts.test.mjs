@@ -85,6 +85,27 @@ describe('A decision receipt', () => {
     assert.ok(audit.some((entry) => entry.action === 'content.read' && entry.subject === refused.body.requestId));
   });
 
+  test('of a refused draft can be read at once', async () => {
+    const { alice, bob, admin } = await moderated(server, REJECT);
+
+    for (let count = 0; count < 50; count++) {
+      const refused = await alice.post(MESSAGES, draft(bob, { content: 'darn it' }));
+
+      const answer = await admin.get(ofRefusal(refused.body.requestId));
+
+      assert.equal(answer.status, 200, `${count}: ${answer.text}`);
+    }
+  });
+
+  test('of a stored message can be read at once', async () => {
+    const { alice, bob, admin } = await moderated(server, MASK);
+    const { id } = await alice.send(bob, 'oh darn');
+
+    const { receipts } = await bodyOf(admin.get(ofMessage(id)));
+
+    assert.equal(receipts.length, 1);
+  });
+
   test('is stored before the server stops', async (t) => {
     const postgres = await startPostgres();
     t.after(() => postgres.remove());

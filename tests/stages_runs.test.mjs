@@ -52,13 +52,13 @@ describe('A trial', () => {
 
     assert.deepEqual([started.state, started.messages, started.stage], ['running', 0, 'trial']);
     assert.deepEqual(trial.verdicts, { pass: 1, reject: 1 });
-    assert.deepEqual([trial.agreeing, trial.differing, trial.dropped], [1, 1, 0]);
-    assert.deepEqual(trial.differences, [{ active: 'none', candidate: 'reject', messages: 1 }]);
+    assert.deepEqual([trial.agreeing, trial.differing, trial.dropped], [0, 0, 0]);
+    assert.deepEqual([trial.unasked, trial.differences], [{ pass: 1, reject: 1 }, []]);
     assert.ok(trial.p50Micros > 0 && trial.mostMemoryBytes > 0);
     assert.deepEqual(found.map(({ id }) => id).sort(), [fine.id, bad.id].sort());
     assert.deepEqual(
-      differing.map(({ subject, id, verdict, activeVerdict }) => [subject, id, verdict, activeVerdict]),
-      [['message', bad.id, 'reject', null]],
+      differing.map(({ subject, id, verdict, activeVerdict, agrees }) => [subject, id, verdict, activeVerdict, agrees]),
+      [['message', bad.id, 'reject', null, null]],
     );
     assert.deepEqual((await bob.history(alice)).map(({ content }) => content), ['fine', 'darn']);
     assert.ok(!JSON.stringify([trial, found]).includes('darn'));
@@ -175,6 +175,25 @@ describe('A backtest', () => {
     // What is stored has been masked already.
     assert.deepEqual(run.differences, [{ active: 'modify', candidate: 'pass', messages: 1 }]);
     assert.deepEqual((await bodyOf(admin.get(`${path}/results`))).map(({ id }) => id), [masked.id]);
+  });
+
+  test('counts messages from before the active version by themselves, and labels by messages', async () => {
+    const { admin, alice, bob, filter } = await undecided({ words: 'darn', mode: 'label' });
+    await alice.send(bob, 'darn');
+    await alice.send(bob, 'fine');
+    await filter.activate();
+    for (const content of ['darn', 'darn', 'fine']) await alice.send(bob, content);
+
+    const { id } = await bodyOf(admin.post(`${filter.path}/backtests`));
+    const run = await ended(admin, `${filter.path}/backtests/${id}`);
+
+    const sum = (words) => Object.values(words).reduce((all, count) => all + count, 0);
+    assert.deepEqual([run.agreeing, run.differing, run.unasked], [3, 0, { pass: 2 }]);
+    assert.equal(sum(run.verdicts), run.agreeing + run.differing + sum(run.unasked));
+    assert.equal(sum(run.activeVerdicts), run.agreeing + run.differing);
+    const [[label, messages], ...others] = Object.entries(run.labels);
+    assert.deepEqual([label.length > 0, messages, others], [true, 3, []]);
+    assert.deepEqual(run.notCompared, []);
   });
 
   test('refuses what makes no sense, and ends once', async () => {

@@ -170,6 +170,8 @@ pub struct Receipts {
     pub per_message: u32,
     #[serde(rename = "gather_ms", deserialize_with = "millis")]
     pub gather: Duration,
+    #[serde(rename = "read_wait_ms", deserialize_with = "millis")]
+    pub read_wait: Duration,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -95,6 +95,7 @@ build_python() {
 }
 
 build_js js js host/tests/it/guests/js
+build_js keeper keeper host/tests/it/guests/keeper
 build_js notify notify host/tests/it/guests/notify
 build_js polls polls host/tests/it/guests/polls
 build_js link-guard-js link-guard plugins/js/link-guard

@@ -51,6 +51,7 @@ pub(super) fn services(settings: &Settings, secrets: &Secrets) -> ServiceSetting
             queue_bytes: settings.receipts.queue_bytes,
             per_message: settings.receipts.per_message,
             gather: settings.receipts.gather,
+            patience: settings.receipts.read_wait,
         },
         org_defaults: settings.org.clone(),
         verifier: VerifierSettings {

@@ -73,6 +73,7 @@ pub(super) struct HeldRow {
     pub(super) expires_at: Option<OffsetDateTime>,
     pub(super) on_expiry: String,
     pub(super) attempts: i32,
+    pub(super) ask_at: Option<OffsetDateTime>,
     pub(super) state: String,
     pub(super) decided_at: Option<OffsetDateTime>,
     pub(super) decided_by: Option<UserId>,
@@ -105,6 +106,7 @@ impl From<HeldRow> for Held {
                 OnExpiry::Refuse
             },
             attempts: row.attempts,
+            ask_at: row.ask_at,
             state: HoldState::stored(&row.state),
             decided_at: row.decided_at,
             decided_by: row.decided_by,
@@ -124,7 +126,7 @@ macro_rules! select_held {
                 thread_id as "thread_id: ThreadId", sender_id as "sender_id: UserId",
                 cause, plugin, version, reason, shadow,
                 body as "body: Column<PendingBody>", decision as "decision: Column<Decision>",
-                asked, expires_at, on_expiry, attempts, state, decided_at,
+                asked, expires_at, on_expiry, attempts, ask_at, state, decided_at,
                 decided_by as "decided_by: UserId", note, created_at
             from held_messages
             where org_id = $1
@@ -274,6 +276,14 @@ pub async fn lock_pending(conn: &mut OrgConn<'_>, id: MessageId) -> Result<Optio
     )
     .fetch_optional(&mut *conn.conn)
     .await?;
+    Ok(row.map(Held::from))
+}
+
+/// What waits of a message.
+pub async fn find_pending(conn: &mut OrgConn<'_>, id: MessageId) -> Result<Option<Held>, DbError> {
+    let row = select_held!("and message_id = $2 and state = 'pending'", conn.org_id as _, id as _,)
+        .fetch_optional(&mut *conn.conn)
+        .await?;
     Ok(row.map(Held::from))
 }
 

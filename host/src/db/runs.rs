@@ -10,8 +10,8 @@ use super::{DbError, OrgConn};
 use crate::domain::{EntryId, Finding, PluginId, RunStage, RunState, UserId};
 
 pub use report::{
-    CostRow, ImportRow, ResultRow, VerdictRow, count_verdicts, list_imports, list_results,
-    load_costs,
+    CostRow, ImportRow, LabelRow, ResultRow, VerdictRow, count_labels, count_verdicts,
+    list_imports, list_results, load_costs,
 };
 
 /// A trial or a backtest.

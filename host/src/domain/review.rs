@@ -124,6 +124,8 @@ pub struct Held {
     pub on_expiry: OnExpiry,
     /// How often the plugins have been asked.
     pub attempts: i32,
+    /// When they are asked again, at the earliest; `None`: they are not.
+    pub ask_at: Option<OffsetDateTime>,
     pub state: HoldState,
     pub decided_at: Option<OffsetDateTime>,
     /// `None`: time, or plugins that were asked again.

@@ -34,8 +34,9 @@ struct Staged {
 }
 
 impl StagedWrites {
-    /// Above every stored revision.
-    const PROVISIONAL: u64 = 1 << 63;
+    /// Above every stored revision, which count writes from 1 on, and those that a rehearsal
+    /// finds; so far below 2^53 that a JavaScript number tells any two apart.
+    const PROVISIONAL: u64 = 1 << 52;
 
     pub fn new(plugin_id: PluginId, limits: KvLimits) -> Self {
         let (slots, usage) = (BTreeMap::new(), KvUsage::default());
@@ -192,6 +193,18 @@ mod tests {
         assert_eq!(staged.find(&key("a")), Some(None));
         assert!(staged.stage(&key("a"), put("new", Some(0))).is_ok());
         assert_eq!(staged.find(&key("b")), None);
+    }
+
+    #[test]
+    fn a_number_of_javascript_holds_each_revision_and_none_is_a_stored_one() {
+        let mut staged = staging();
+        staged.learn(&key("a"), &stored(7), true);
+
+        let revisions = [1, 2, 3].map(|_| staged.stage(&key("a"), put("x", None)).unwrap());
+
+        let exact = |revision: &u64| *revision < 1 << 53 && *revision > 1 << 52;
+        assert!(revisions.iter().all(exact), "{revisions:?}");
+        assert!(revisions.is_sorted_by(|one, next| one < next));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -149,6 +149,16 @@ impl Judgement {
         Step::decisive(self.steps.iter())
     }
 
+    /// Takes what is to be stored with the draft: nothing where it waits for plugins to be asked
+    /// again, because they would find what they wrote about the draft itself.
+    pub fn take_staged(&mut self) -> Vec<StagedWrites> {
+        let staged = mem::take(&mut self.staged);
+        match &self.outcome {
+            Outcome::Hold(hold) if hold.is_asked_again() => Vec::new(),
+            _ => staged,
+        }
+    }
+
     /// The rejection comes of a plugin that gave no answer.
     pub fn is_fault(&self) -> bool {
         self.steps.last().is_some_and(|step| step.fault.is_some())
@@ -207,6 +217,11 @@ pub struct Hold {
 }
 
 impl Hold {
+    /// Plugins are asked about the draft once more, by and by.
+    pub fn is_asked_again(&self) -> bool {
+        self.cause == HoldCause::Fault
+    }
+
     /// The first one's cause and reason, the longest wait, and a refusal before a release.
     fn merge(self, second: &Self) -> Self {
         let on_expiry = match (self.on_expiry, second.on_expiry) {

@@ -66,6 +66,20 @@ pub struct ShownMessage {
 }
 
 impl OnEvent<'_> {
+    /// Which event it is, by its ids.
+    pub(super) fn about(&self) -> String {
+        let message = match self.what {
+            What::Sent(shown) | What::Edited(shown) | What::Released(shown) => {
+                Some(shown.message.id)
+            }
+            What::Held { message, .. } => Some(message.message.id),
+            What::Deleted { message, .. } => Some(*message),
+            What::Read { .. } | What::Rejected { .. } | What::UserOnline(_) => None,
+        };
+        let message = message.map(|id| format!(", message {id}"));
+        format!("event {}{}", self.id, message.unwrap_or_default())
+    }
+
     pub(super) fn event(&self) -> on_event::Event {
         on_event::Event { id: self.id.to_string(), at_ms: unix_ms(self.at), what: self.what.into() }
     }

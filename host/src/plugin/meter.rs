@@ -23,6 +23,7 @@ struct Tally {
     micros: [u64; BUCKETS],
     longest: Duration,
     most_memory_bytes: u64,
+    unasked: u64,
 }
 
 impl Default for Tally {
@@ -35,6 +36,7 @@ impl Default for Tally {
             micros: [0; BUCKETS],
             longest: Duration::ZERO,
             most_memory_bytes: 0,
+            unasked: 0,
         }
     }
 }
@@ -46,6 +48,9 @@ pub struct Counters {
     pub calls: u64,
     pub verdicts: BTreeMap<&'static str, u64>,
     pub faults: BTreeMap<&'static str, u64>,
+    /// Contents that its schema refused, so that it was not asked; no calls.
+    #[serde(skip_serializing_if = "is_none")]
+    pub refused_by_schema: u64,
     /// Events that it was not told, by the reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub dropped: BTreeMap<&'static str, u64>,
@@ -55,6 +60,11 @@ pub struct Counters {
     /// The most that any call took, of what a call may.
     pub peak_time_percent: u64,
     pub peak_memory_percent: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Meter {
@@ -77,6 +87,11 @@ impl Meter {
         tally.most_memory_bytes = tally.most_memory_bytes.max(memory_bytes);
     }
 
+    /// One more content that needed no call.
+    pub(super) fn count_unasked(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).unasked += 1;
+    }
+
     /// One more event without a call.
     pub(super) fn count_dropped(&self, why: &'static str) {
         let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,6 +107,7 @@ impl Meter {
             calls: tally.calls,
             verdicts: tally.verdicts.clone(),
             faults: tally.faults.clone(),
+            refused_by_schema: tally.unasked,
             dropped: tally.dropped.clone(),
             p50_micros: tally.percentile(50),
             p99_micros: tally.percentile(99),
@@ -167,6 +183,20 @@ mod tests {
         assert!((100..=120).contains(&counters.p50_micros), "{counters:?}");
         assert!((50_000..=60_000).contains(&counters.p99_micros), "{counters:?}");
         assert_eq!((counters.peak_time_percent, counters.peak_memory_percent), (50, 50));
+    }
+
+    #[test]
+    fn what_needed_no_call_is_none() {
+        let meter = Meter::default();
+        meter.count(Ok("valid"), Duration::from_millis(8), 0);
+        for _ in 0..99 {
+            meter.count_unasked();
+        }
+
+        let counters = meter.read(Duration::from_secs(1), 1);
+
+        assert_eq!((counters.calls, counters.refused_by_schema), (1, 99));
+        assert!(counters.p50_micros >= 8000, "{counters:?}");
     }
 
     #[test]

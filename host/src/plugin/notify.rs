@@ -95,7 +95,11 @@ impl Hooks {
         for plugin in plugins.at(Hook::OnNotify) {
             match self.notify((&plugins, plugin), ask, &notified.words).await.outcome {
                 Ok(decision) => decision.apply(&mut notified),
-                Err(_) => notified.faulted = true,
+                Err(fault) => {
+                    let about = format!("message {}", ask.message.id);
+                    plugin.note_fault(Hook::OnNotify.as_str(), fault.as_str(), &about);
+                    notified.faulted = true;
+                }
             }
             if matches!(notified.delivery, Delivery::Suppressed(_)) {
                 break;

@@ -192,28 +192,35 @@ impl StandIn {
         Some(slot)
     }
 
-    async fn look(&self, plugin: Installed, key: &KvKey) -> Result<Option<KvEntry>, KvError> {
+    /// What is under a key, and where that comes from.
+    async fn look(
+        &self,
+        plugin: Installed,
+        key: &KvKey,
+    ) -> Result<(Option<KvEntry>, Answered), KvError> {
         if let Some(own) = self.own(plugin, key) {
-            self.note("kv", Answered::StandIn);
-            return Ok(own.entry);
+            return Ok((own.entry, Answered::StandIn));
         }
-        let found = match &self.reads {
+        let (found, how) = match &self.reads {
             Some(granted) if granted.kv => {
-                self.note("kv", Answered::Real);
-                granted.reads.find_entry(plugin, key).await?
+                (granted.reads.find_entry(plugin, key).await?, Answered::Real)
             }
-            Some(_) => {
-                self.note("kv", Answered::StandIn);
-                None
-            }
+            Some(_) => (None, Answered::StandIn),
             None => {
-                self.note("kv", Answered::LaidOut);
                 let laid = self.laid_out.kv.get(key.as_str());
-                laid.map(|value| KvEntry { value: value.clone().into_bytes(), revision: 1 })
+                let laid = laid.map(|value| value.clone().into_bytes());
+                (laid.map(|value| KvEntry { value, revision: 1 }), Answered::LaidOut)
             }
         };
         // Above every revision of the rehearsal's own, so that none is met twice.
-        Ok(found.map(|entry| KvEntry { revision: entry.revision | FOUND, ..entry }))
+        let found = found.map(|entry| KvEntry { revision: entry.revision | FOUND, ..entry });
+        Ok((found, how))
+    }
+
+    async fn read(&self, plugin: Installed, key: &KvKey) -> Result<Option<KvEntry>, KvError> {
+        let (entry, how) = self.look(plugin, key).await?;
+        self.note("kv", how);
+        Ok(entry)
     }
 
     async fn write(
@@ -224,7 +231,10 @@ impl StandIn {
         staged: Option<&mut StagedWrites>,
     ) -> Result<u64, KvError> {
         self.limits.kv.check(&write)?;
-        let entry = self.look(plugin, key).await?;
+        let (entry, how) = self.look(plugin, key).await?;
+        // What is really there matters to a write that expects something alone.
+        let is_blind = how == Answered::Real && write.expect.is_none();
+        self.note("kv", if is_blind { Answered::StandIn } else { how });
         if let Some(staged) = staged {
             if !staged.knows(key) {
                 staged.learn(key, &looked(entry), false);
@@ -250,8 +260,11 @@ impl StandIn {
             let why = "this call has written the key, which waits for its message";
             return Err(KvError::Invalid(why.to_owned()));
         }
-        let stored = self.look(plugin, key).await?;
+        let (stored, how) = self.look(plugin, key).await?;
         let is_new = stored.is_none();
+        // A counter that begins here is the rehearsal's own from the start.
+        let begins = how == Answered::Real && is_new;
+        self.note("kv", if begins { Answered::StandIn } else { how });
         let before = stored.map_or(Ok(0), |entry| {
             let text = String::from_utf8(entry.value).map_err(|_| KvError::NotANumber)?;
             text.parse::<i64>().map_err(|_| KvError::NotANumber)
@@ -287,8 +300,9 @@ impl StandIn {
     }
 }
 
-/// Marks the revision of what a rehearsal has found; below those of staged writes.
-const FOUND: u64 = 1 << 61;
+/// Marks the revision of what a rehearsal has found: above all that count writes, and below those
+/// of staged writes.
+const FOUND: u64 = 1 << 51;
 
 fn looked(entry: Option<KvEntry>) -> KvLook {
     KvLook { entry, stored_bytes: 0, usage: KvUsage::default() }

@@ -21,7 +21,7 @@ use crate::{
         messages,
     },
     domain::{
-        Attachment, Body, BodyLimits, Caller, Decision, Happening, Hold, Judgement, Message,
+        Attachment, Body, BodyLimits, Caller, Decision, Happening, Held, Hold, Judgement, Message,
         MessageId, MessageState, Metadata, Outcome, Rejection, Subject,
     },
     events::Event,
@@ -148,33 +148,30 @@ impl Messages {
         &self,
         (caller, via): (&Caller, Via),
         before: &Letter,
-        judgement: Judgement,
+        mut judgement: Judgement,
     ) -> Result<StoredEdit> {
         let id = before.message.id;
         let mut tx = self.db.begin(caller.org.id).await?;
         let conn = &mut tx.conn();
+        let waits = waiting(conn, &before.message).await?;
+        let hold = terms(&mut judgement, (&before.message, waits.as_ref()))?;
         // First, as wherever staged writes are stored.
         if kv::commit_all(conn, &judgement.staged).await? == Committed::Conflict {
             return Ok(StoredEdit::Conflict);
         }
         let message = messages::lock(conn, caller.user.id, id).await?.ok_or(MESSAGE)?;
         require_editable(caller, &message)?;
-        if message.body != before.message.body {
+        let id_of = |held: Option<Held>| held.map(|held| held.id);
+        let is_same = id_of(waiting(conn, &message).await?) == id_of(waits);
+        if message.body != before.message.body || !is_same {
             return Ok(StoredEdit::Outdated);
         }
         let decision = judgement.decision();
-        let hold = match judgement.outcome {
-            Outcome::Send => None,
-            // Its sender is to see it edited, as they see it sent.
-            Outcome::Shadow if message.shadowed => None,
-            Outcome::Shadow => Some(shadow_as_hold(&judgement.steps)),
-            Outcome::Hold(hold) => Some(hold),
-            Outcome::Reject(rejection) => return Err(Error::Rejected(rejection)),
-        };
         // What was staged is stored by now.
         let judged = Judged { body: judgement.body, decision, staged: Vec::new() };
         let mut scene = Scene { org: &caller.org, letter: before, message };
         let event = if scene.message.state == MessageState::Held {
+            let hold = hold.ok_or(MESSAGE)?;
             self.revise(conn, (caller, via), &mut scene, (judged, hold)).await?
         } else if let Some(hold) = hold {
             self.propose(conn, (caller, via), &mut scene, (judged, hold)).await?
@@ -197,11 +194,9 @@ impl Messages {
         conn: &mut OrgConn<'_>,
         (caller, via): (&Caller, Via),
         scene: &mut Scene<'_>,
-        (judged, hold): (Judged, Option<Hold>),
+        (judged, hold): (Judged, Hold),
     ) -> Result<Event> {
-        let id = scene.message.id;
-        let earlier = held::lock_pending(conn, id).await?.ok_or(MESSAGE)?;
-        let hold = self.holding.new_hold(caller, via, sterner(&earlier, hold));
+        let hold = self.holding.new_hold(caller, via, hold);
         let revision = holding::queue(conn, &scene.message, &judged, &hold).await?;
         self.record_hold(conn, scene, (revision, &hold.hold)).await?;
         holding::apply_edit(conn, scene, &judged).await
@@ -252,6 +247,39 @@ impl Messages {
         let waits = Happening::Held { message: scene.message.id, revision, plugin };
         self.listeners.record(conn, scene.org.id, &[waits]).await
     }
+}
+
+/// What waits of a message that has not been sent yet. It changes only under the message's lock.
+async fn waiting(conn: &mut OrgConn<'_>, message: &Message) -> Result<Option<Held>> {
+    if message.state != MessageState::Held {
+        return Ok(None);
+    }
+    let held = held::find_pending(conn, message.id).await?;
+    Ok(held.filter(|held| !held.is_edit))
+}
+
+/// The terms on which an edit is to wait; `None`: it takes the place of what stands. `waits`: of
+/// the message itself. Where plugins are to be asked again, nothing that they staged is kept.
+fn terms(
+    judgement: &mut Judgement,
+    (message, waits): (&Message, Option<&Held>),
+) -> Result<Option<Hold>> {
+    let hold = match &judgement.outcome {
+        Outcome::Send => None,
+        // Its sender is to see it edited, as they see it sent.
+        Outcome::Shadow if message.shadowed => None,
+        Outcome::Shadow => Some(shadow_as_hold(&judgement.steps)),
+        Outcome::Hold(hold) => Some(hold.clone()),
+        Outcome::Reject(rejection) => return Err(Error::Rejected(rejection.clone())),
+    };
+    let hold = match waits {
+        Some(earlier) => Some(sterner(earlier, hold)),
+        None => hold,
+    };
+    if hold.as_ref().is_some_and(Hold::is_asked_again) {
+        judgement.staged.clear();
+    }
+    Ok(hold)
 }
 
 fn require_editable(caller: &Caller, message: &Message) -> Result<()> {

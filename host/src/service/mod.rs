@@ -58,8 +58,8 @@ pub use operator::{Operator, OrgChange, OrgEntry};
 pub use outgoing::{LookUp, Names, Outgoing, SystemNames};
 pub use people::{People, PersonRef};
 pub use plugins::{
-    BacktestCommand, CanaryEntry, Examined, Guests, PluginEntry, Plugins, RunEntry, RunResult,
-    Stages, VersionEntry, examine, made_up_installation,
+    BacktestCommand, CanaryEntry, Examined, Guests, PluginEntry, Plugins, RunEntry, RunImport,
+    RunResult, RunVerdict, Stages, VersionEntry, examine, made_up_installation,
 };
 pub use presence::{OnlineUser, Presence, PresenceView};
 pub use reading::{MOST_IDS, Marked, Reading};
@@ -187,7 +187,7 @@ impl Services {
             stand_in: settings.guests.stand_in(),
             settings: settings.stages.clone(),
         };
-        let plugins = Plugins::new(db.clone(), plugin_host, hooks, stages);
+        let plugins = Plugins::new(db.clone(), plugin_host, hooks.clone(), stages);
         let shared = Shared {
             registry: Registry::new(db.clone(), &settings.org_defaults)?,
             people: People::new(db.clone()),
@@ -199,7 +199,7 @@ impl Services {
         };
         let db = &shared.db;
         let (writer, messages) = Writer::start(db.clone(), events.clone(), settings.writer);
-        let (receipts, stored) = Receipts::start(db.clone(), settings.receipts);
+        let (receipts, stored) = Receipts::start(db.clone(), hooks, settings.receipts);
         let storing = Storing { messages, receipts: stored };
         Ok((Self(Arc::new(shared.use_cases((writer, receipts), guests, settings))), storing))
     }
@@ -260,7 +260,12 @@ impl Shared {
                 receipts: receipts.clone(),
                 listeners: listeners.clone(),
             },
-            review: Review { db: db.clone(), people: people.clone(), holding: holding.clone() },
+            review: Review {
+                db: db.clone(),
+                people: people.clone(),
+                holding: holding.clone(),
+                receipts: receipts.clone(),
+            },
             due_holds: DueHolds {
                 db: db.clone(),
                 registry: registry.clone(),

@@ -14,7 +14,7 @@ use std::{
 use dashmap::DashMap;
 use time::OffsetDateTime;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::timeout,
 };
 
@@ -24,8 +24,9 @@ use crate::{
         receipts::{self, NewReceipt},
     },
     domain::{
-        Caller, ConfigRecord, EntryId, Judgement, MessageId, OrgId, Receipt, ThreadId, UserId,
+        Caller, ConfigRecord, EntryId, Judgement, MessageId, OrgId, Receipt, Step, ThreadId, UserId,
     },
+    plugin::Hooks,
 };
 
 /// How receipts are kept; each field is a setting of the server.
@@ -39,6 +40,8 @@ pub struct ReceiptSettings {
     pub per_message: u32,
     /// How long the first one waits for others to be stored with it.
     pub gather: Duration,
+    /// How long who misses one waits at most for those that are queued.
+    pub patience: Duration,
 }
 
 /// A clone is the same.
@@ -53,20 +56,32 @@ struct Queues {
     /// The most bytes of one org, and the most receipts.
     org_bytes: usize,
     queue: usize,
+    patience: Duration,
     keeper: Keeper,
+    /// For a word in a plugin's lines where it gave no answer.
+    hooks: Hooks,
 }
 
 struct Queue {
-    waiting: mpsc::Sender<Waiting>,
+    items: mpsc::Sender<Item>,
     room: Arc<Semaphore>,
 }
 
-/// The receipts of a draft whose end is not known yet. Dropped, it leaves none.
+enum Item {
+    Receipt(Box<Waiting>),
+    /// Told once all before it is stored; what waits with it is not gathered any longer.
+    Mark(oneshot::Sender<()>),
+}
+
+/// The receipts of a draft whose end is not known yet, and the faults of its plugins. Dropped, it
+/// leaves nothing.
 pub struct Unsettled {
     receipts: Receipts,
     org_id: OrgId,
-    /// One for each time that plugins were asked.
+    /// One for each time that plugins were asked; none where the org wants none.
     asked: Vec<Receipt>,
+    /// Of plugins that gave no answer.
+    faults: Vec<Step>,
 }
 
 struct Waiting {
@@ -93,7 +108,11 @@ impl Receipts {
     const ORG_SHARE: usize = 4;
 
     /// What comes second is closed when the last `Receipts` is dropped and all is stored.
-    pub(super) fn start(db: Db, settings: ReceiptSettings) -> (Self, mpsc::Receiver<Infallible>) {
+    pub(super) fn start(
+        db: Db,
+        hooks: Hooks,
+        settings: ReceiptSettings,
+    ) -> (Self, mpsc::Receiver<Infallible>) {
         let (alive, stored) = mpsc::channel(1);
         let bytes = settings.queue_bytes as usize;
         let queues = Queues {
@@ -101,6 +120,7 @@ impl Receipts {
             room: Arc::new(Semaphore::new(bytes)),
             org_bytes: bytes / Self::ORG_SHARE,
             queue: settings.queue.max(1),
+            patience: settings.patience,
             keeper: Keeper {
                 db,
                 per_message: settings.per_message.max(1).into(),
@@ -109,6 +129,7 @@ impl Receipts {
                 dropped: Arc::default(),
                 _alive: alive,
             },
+            hooks,
         };
         (Self(Arc::new(queues)), stored)
     }
@@ -122,18 +143,41 @@ impl Receipts {
         judgement: &mut Judgement,
     ) {
         let runs = mem::take(&mut judgement.runs);
-        if caller.org.settings.receipt_days == 0 {
+        let faults = judgement.steps.iter().filter(|step| step.fault.is_some());
+        let faults: Vec<Step> = faults.cloned().collect();
+        let receipt = if caller.org.settings.receipt_days == 0 {
+            None
+        } else {
+            let thread_id = ThreadId::of(caller.user.id, judged.recipient);
+            let what = (judged.is_edit, judged.attempt);
+            Receipt::new(thread_id, what, &judgement.steps, runs)
+        };
+        if receipt.is_none() && faults.is_empty() {
             return;
         }
-        let thread_id = ThreadId::of(caller.user.id, judged.recipient);
-        let what = (judged.is_edit, judged.attempt);
-        let Some(receipt) = Receipt::new(thread_id, what, &judgement.steps, runs) else { return };
         let unsettled = before.get_or_insert_with(|| Unsettled {
             receipts: self.clone(),
             org_id: caller.org.id,
             asked: Vec::new(),
+            faults: Vec::new(),
         });
-        unsettled.asked.push(receipt);
+        unsettled.asked.extend(receipt);
+        unsettled.faults.extend(faults);
+    }
+
+    /// Waits until what this server has queued of an org is stored, or was lost; for as long as
+    /// it has the patience.
+    pub(super) async fn settled(&self, org_id: OrgId) {
+        let items = self.0.orgs.get(&org_id).map(|queue| queue.items.clone());
+        // None: nothing of this org was ever queued.
+        let Some(items) = items else { return };
+        let (mark, passed) = oneshot::channel();
+        let passing = async {
+            if items.send(Item::Mark(mark)).await.is_ok() {
+                let _ = passed.await;
+            }
+        };
+        let _ = timeout(self.0.patience, passing).await;
     }
 
     /// Without waiting; where too much waits, this one is only counted.
@@ -165,14 +209,15 @@ impl Queues {
         let queue = self.orgs.entry(org_id).or_insert_with(|| self.open(org_id));
         let own = Arc::clone(&queue.room).try_acquire_many_owned(bytes).ok()?;
         let shared = Arc::clone(&self.room).try_acquire_many_owned(bytes).ok()?;
-        queue.waiting.try_send(Waiting { row, configs, room: (own, shared) }).ok()
+        let waiting = Waiting { row, configs, room: (own, shared) };
+        queue.items.try_send(Item::Receipt(Box::new(waiting))).ok()
     }
 
     fn open(&self, org_id: OrgId) -> Queue {
-        let (waiting, queue) = mpsc::channel(self.queue);
+        let (items, queue) = mpsc::channel(self.queue);
         let task = Task { org_id, keeper: self.keeper.clone(), named: HashMap::new() };
         tokio::spawn(task.run(queue));
-        Queue { waiting, room: Arc::new(Semaphore::new(self.org_bytes)) }
+        Queue { items, room: Arc::new(Semaphore::new(self.org_bytes)) }
     }
 }
 
@@ -188,17 +233,25 @@ impl Unsettled {
     }
 
     fn keep(self, message: Option<MessageId>, request: Option<EntryId>) {
+        let ids =
+            [message.map(|id| format!("message {id}")), request.map(|id| format!("request {id}"))];
+        let about = ids.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        for step in &self.faults {
+            self.receipts.0.hooks.note_fault(self.org_id, step, &about);
+        }
         for receipt in self.asked {
             self.receipts.keep(self.org_id, receipt, (message, request));
         }
     }
 }
 
-/// Until there are enough for a transaction, or nobody is left to send any.
-async fn fill(batch: &mut Vec<Waiting>, waiting: &mut mpsc::Receiver<Waiting>) {
-    while batch.len() < Receipts::BATCH {
+/// Until there are enough for a transaction, somebody waits for one of them, or nobody is left
+/// to send any.
+async fn fill(batch: &mut Vec<Item>, items: &mut mpsc::Receiver<Item>) {
+    let is_mark = |item: &Item| matches!(item, Item::Mark(_));
+    while batch.len() < Receipts::BATCH && !batch.iter().any(is_mark) {
         let left = Receipts::BATCH - batch.len();
-        if waiting.recv_many(batch, left).await == 0 {
+        if items.recv_many(batch, left).await == 0 {
             return;
         }
     }
@@ -228,13 +281,26 @@ impl Task {
     /// Well below the day that a mark holds for.
     const NAMED_FOR: Duration = Duration::from_hours(1);
 
-    async fn run(mut self, mut waiting: mpsc::Receiver<Waiting>) {
+    async fn run(mut self, mut items: mpsc::Receiver<Item>) {
         let mut batch = Vec::new();
-        while waiting.recv_many(&mut batch, Receipts::BATCH).await > 0 {
-            // Nobody waits for a receipt, and a transaction for each would cost what a message does.
-            let _ = timeout(self.keeper.gather, fill(&mut batch, &mut waiting)).await;
+        while items.recv_many(&mut batch, Receipts::BATCH).await > 0 {
+            // A transaction for each would cost what a message does.
+            let _ = timeout(self.keeper.gather, fill(&mut batch, &mut items)).await;
             self.named.retain(|_, since| since.elapsed() < Self::NAMED_FOR);
-            self.store(mem::take(&mut batch)).await;
+            let (mut receipts, mut marks) = (Vec::new(), Vec::new());
+            for item in batch.drain(..) {
+                match item {
+                    Item::Receipt(waiting) => receipts.push(*waiting),
+                    Item::Mark(mark) => marks.push(mark),
+                }
+            }
+            if !receipts.is_empty() {
+                self.store(receipts).await;
+            }
+            for mark in marks {
+                // Who waited for it may have gone.
+                let _ = mark.send(());
+            }
             let dropped = self.keeper.dropped.swap(0, Ordering::Relaxed);
             if dropped > 0 {
                 tracing::warn!(dropped, "decision receipts were not kept");

@@ -14,6 +14,7 @@ use super::{
     holding::{Ends, Holding, Ruling},
     messages::MESSAGE,
     people::People,
+    receipts::Receipts,
     sending::Letter,
 };
 use crate::{
@@ -78,6 +79,7 @@ pub struct Review {
     pub(super) db: Db,
     pub(super) people: People,
     pub(super) holding: Holding,
+    pub(super) receipts: Receipts,
 }
 
 impl Review {
@@ -273,8 +275,10 @@ impl Review {
     }
 }
 
+/// What waits, and what was refused after it had waited.
 fn is_held(message: &Message) -> bool {
-    message.state == MessageState::Held || message.pending_revision.is_some()
+    let was_held = matches!(message.state, MessageState::Held | MessageState::Refused);
+    was_held || message.pending_revision.is_some()
 }
 
 /// One entry for one reading, whatever number of messages it shows.

@@ -220,7 +220,7 @@ impl Sending {
         self.receipts.add(&mut receipts, caller, judged, &mut judgement);
         let heard = self.plugins.hear(&ask, &mut judgement).map(Box::new);
         let decision = judgement.decision();
-        let staged = std::mem::take(&mut judgement.staged);
+        let staged = judgement.take_staged();
         let may_conflict = !staged.is_empty() && attempt == 1;
         let again = may_conflict.then(|| Box::new(command.clone()));
         let (body, fate) =

@@ -162,6 +162,8 @@ pub struct HeldView {
     expires_at: Option<String>,
     on_expiry: OnExpiry,
     attempts: i32,
+    /// When plugins that gave no answer are asked again, at the earliest.
+    next_attempt_at: Option<String>,
     decided_at: Option<String>,
     /// An e-mail; `null` where time decided, or plugins that were asked again.
     decided_by: Option<String>,
@@ -195,6 +197,7 @@ impl From<HeldEntry> for HeldView {
             expires_at: held.expires_at.map(time_text),
             on_expiry: held.on_expiry,
             attempts: held.attempts,
+            next_attempt_at: held.ask_at.map(time_text),
             decided_at: held.decided_at.map(time_text),
             decided_by: decided_by.map(|user| user.email.as_str().to_owned()),
             note: held.note,

@@ -9,7 +9,9 @@ use super::message::time_text;
 use crate::{
     Error, Result,
     domain::{EntryId, Label, RunStage, RunState},
-    service::{BacktestCommand, PluginConfig, REVIEW_PAGE, RunEntry, RunResult},
+    service::{
+        BacktestCommand, PluginConfig, REVIEW_PAGE, RunEntry, RunImport, RunResult, RunVerdict,
+    },
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -92,8 +94,13 @@ pub struct RunView {
     verdicts: BTreeMap<String, u64>,
     active_verdicts: BTreeMap<String, u64>,
     faults: BTreeMap<String, u64>,
+    /// On how many messages it put each label.
+    labels: BTreeMap<String, u64>,
+    /// Of those that the active version was asked about too.
     agreeing: u64,
     differing: u64,
+    /// What it said of the others.
+    unasked: BTreeMap<String, u64>,
     /// Where the two differ, what became what.
     differences: Vec<DifferenceView>,
     p50_micros: u64,
@@ -110,7 +117,6 @@ pub struct RunView {
 
 #[derive(Debug, Serialize)]
 struct DifferenceView {
-    /// `none`: no active version was asked.
     active: String,
     candidate: String,
     messages: u64,
@@ -134,20 +140,10 @@ const NOT_REBUILT: &[&str] = &[
 
 impl From<RunEntry> for RunView {
     fn from(entry: RunEntry) -> Self {
-        let RunEntry { plugin, version, stage, row, verdicts, costs, imports } = entry;
-        let sum =
-            |agrees| verdicts.iter().filter(|row| row.agrees == agrees).map(|row| row.count).sum();
-        let (agreeing, differing) = (sum(true), sum(false));
+        let RunEntry { plugin, version, stage, row, verdicts, labels, costs, imports } = entry;
         let mut words = Words::default();
-        for row in &verdicts {
-            words.add(row.verdict.as_str(), row.active.as_deref(), row.count);
-            if let Some(fault) = &row.fault {
-                *words.faults.entry(fault.clone()).or_default() += row.count;
-            }
-            if !row.agrees {
-                let active = row.active.clone().unwrap_or_else(|| "none".to_owned());
-                *words.differences.entry((active, row.verdict.clone())).or_default() += row.count;
-            }
+        for row in verdicts {
+            words.add(row);
         }
         let differences = words.differences.into_iter();
         Self {
@@ -165,8 +161,10 @@ impl From<RunEntry> for RunView {
             verdicts: words.verdicts,
             active_verdicts: words.active,
             faults: words.faults,
-            agreeing,
-            differing,
+            labels: labels.into_iter().map(|row| (row.name, row.count)).collect(),
+            agreeing: words.agreeing,
+            differing: words.differing,
+            unasked: words.unasked,
             differences: differences
                 .map(|((active, candidate), messages)| DifferenceView {
                     active,
@@ -179,7 +177,7 @@ impl From<RunEntry> for RunView {
             most_micros: costs.most_micros,
             most_memory_bytes: costs.most_memory_bytes,
             not_rebuilt: if stage == RunStage::Backtest { NOT_REBUILT } else { &[] }.to_vec(),
-            not_compared: not_compared(imports.iter().map(|row| row.import.as_str())),
+            not_compared: not_compared(&imports),
             imports: imports
                 .into_iter()
                 .map(|row| ImportView {
@@ -192,30 +190,51 @@ impl From<RunEntry> for RunView {
     }
 }
 
+/// How often each word was said.
 #[derive(Default)]
 struct Words {
     verdicts: BTreeMap<String, u64>,
     active: BTreeMap<String, u64>,
     faults: BTreeMap<String, u64>,
+    agreeing: u64,
+    differing: u64,
+    unasked: BTreeMap<String, u64>,
     differences: BTreeMap<(String, String), u64>,
 }
 
 impl Words {
-    fn add(&mut self, verdict: &str, active: Option<&str>, count: u64) {
-        *self.verdicts.entry(verdict.to_owned()).or_default() += count;
-        if let Some(active) = active {
-            *self.active.entry(active.to_owned()).or_default() += count;
+    fn add(&mut self, row: RunVerdict) {
+        let RunVerdict { active, verdict, fault, agrees, count } = row;
+        *self.verdicts.entry(verdict.clone()).or_default() += count;
+        if let Some(fault) = fault {
+            *self.faults.entry(fault).or_default() += count;
+        }
+        let Some(active) = active else {
+            *self.unasked.entry(verdict).or_default() += count;
+            return;
+        };
+        *self.active.entry(active.clone()).or_default() += count;
+        if agrees {
+            self.agreeing += count;
+        } else {
+            self.differing += count;
+            *self.differences.entry((active, verdict)).or_default() += count;
         }
     }
 }
 
-fn not_compared<'a>(imports: impl Iterator<Item = &'a str>) -> Vec<&'static str> {
+fn not_compared(imports: &[RunImport]) -> Vec<&'static str> {
     let mut said: Vec<&'static str> = imports
-        .filter_map(|import| match import {
-            "kv" => Some("kv: it read keys as they are now, and its writes were its own alone"),
-            "http" => Some("http: no request was made, and each was answered with an error"),
-            "secrets" => Some("secrets: it was given made-up values"),
-            "messages" => Some("messages: nothing was sent"),
+        .iter()
+        .filter_map(|row| match (row.import.as_str(), row.answered.as_str()) {
+            ("kv", "real") => Some(
+                "kv: it read keys as they are now: one that remembers what it has seen finds what \
+                 the active version wrote for this very message",
+            ),
+            ("kv", _) => Some("kv: what it wrote and counted, it alone found again"),
+            ("http", _) => Some("http: no request was made, and each was answered with an error"),
+            ("secrets", _) => Some("secrets: it was given made-up values"),
+            ("messages", _) => Some("messages: nothing was sent"),
             _ => None,
         })
         .collect();
@@ -234,7 +253,8 @@ pub struct RunResultView {
     fault: Option<String>,
     /// `null`: no active version was asked.
     active_verdict: Option<String>,
-    agrees: bool,
+    /// `null` likewise.
+    agrees: Option<bool>,
     labels: Vec<Label>,
     changed: Vec<String>,
     micros: u64,
@@ -248,8 +268,8 @@ impl From<RunResult> for RunResultView {
             id: row.subject_id,
             verdict: row.verdict,
             fault: row.fault,
+            agrees: row.active_verdict.is_some().then_some(row.agrees),
             active_verdict: row.active_verdict,
-            agrees: row.agrees,
             labels: row.labels,
             changed: row.changed,
             micros: row.micros,

@@ -23,6 +23,12 @@ pub struct VerdictRow {
     pub count: u64,
 }
 
+/// On how many messages a candidate put a label.
+pub struct LabelRow {
+    pub name: String,
+    pub count: u64,
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CostRow {
     pub p50_micros: u64,
@@ -71,6 +77,26 @@ pub async fn count_verdicts(
         agrees: row.agrees,
         count: row.count.unsigned_abs(),
     });
+    Ok(rows.collect())
+}
+
+pub async fn count_labels(conn: &mut OrgConn<'_>, id: EntryId) -> Result<Vec<LabelRow>, DbError> {
+    let rows = sqlx::query!(
+        r#"
+        select label ->> 'name' as "name!", count(distinct result.id) as "count!"
+        from plugin_run_results as result
+        cross join jsonb_array_elements(result.labels) as label
+        where result.org_id = $1 and result.run_id = $2
+        group by label ->> 'name'
+        order by label ->> 'name'
+        "#,
+        conn.org_id as _,
+        id as _,
+    )
+    .fetch_all(&mut *conn.conn)
+    .await?;
+    let rows =
+        rows.into_iter().map(|row| LabelRow { name: row.name, count: row.count.unsigned_abs() });
     Ok(rows.collect())
 }
 

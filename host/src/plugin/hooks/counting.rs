@@ -2,8 +2,27 @@
 
 use std::time::Instant;
 
-use super::{Installed, Post};
-use crate::plugin::{Fault, Hook, call::Called};
+use super::{Hooks, Installed, Post};
+use crate::{
+    domain::{OrgId, Step},
+    plugin::{Fault, Hook, bindings::log::Level, call::Called},
+};
+
+impl Hooks {
+    /// Says in a plugin's lines that it gave no answer about a draft, once it is known what
+    /// became of that.
+    pub fn note_fault(&self, org: OrgId, step: &Step, about: &str) {
+        let Some(fault) = &step.fault else { return };
+        let plugins = self.plugins_of(org);
+        let plugins = plugins.as_ref().map_or(&[][..], |plugins| &plugins.installed);
+        let is_it = |plugin: &&Installed| {
+            plugin.callee.name == step.plugin && plugin.callee.version == step.version
+        };
+        if let Some(plugin) = plugins.iter().find(is_it) {
+            plugin.note_fault(&step.hook, fault, about);
+        }
+    }
+}
 
 impl Installed {
     /// Adds a call to what its admins read; `word` names its outcome.
@@ -14,11 +33,25 @@ impl Installed {
         word: impl Fn(&T) -> &'static str,
     ) {
         let Some(post) = self.post(hook) else { return };
+        if !called.began && called.outcome.is_ok() {
+            post.meter.count_unasked();
+            return;
+        }
         let outcome = called.outcome.as_ref().map(word).map_err(Fault::as_str);
         post.meter.count(outcome, called.took, called.memory_bytes);
         if let Err(fault) = &called.outcome {
             self.warn(post, fault);
         }
+    }
+
+    /// Says in its lines that it gave no answer about something, which is named by an id.
+    pub(in crate::plugin) fn note_fault(&self, hook: &str, fault: &str, about: &str) {
+        // Spared it was not asked; what made it so is in its lines.
+        if fault == Fault::BreakerOpen.as_str() {
+            return;
+        }
+        let line = format!("no answer: {fault} at {hook}, {about}");
+        self.callee.log.write(Level::Error, &self.callee.version, &line);
     }
 
     fn warn(&self, post: &Post, fault: &Fault) {

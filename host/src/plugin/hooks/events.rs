@@ -64,7 +64,14 @@ impl Hooks {
     /// org's places for messages that wait to be judged: whoever calls this bounds how many of
     /// these calls run at once.
     pub async fn on_event(&self, told: &OnEvent<'_>) -> Result<(), Fault> {
-        self.tell(told).await.outcome
+        let outcome = self.tell(told).await.outcome;
+        let plugins = self.plugins_of(told.org.id);
+        if let (Err(fault), Some(plugins)) = (&outcome, &plugins)
+            && let Some(plugin) = plugins.installed.iter().find(|it| it.id == told.plugin)
+        {
+            plugin.note_fault(Hook::OnEvent.as_str(), fault.as_str(), &told.about());
+        }
+        outcome
     }
 
     /// The same, with what it took.

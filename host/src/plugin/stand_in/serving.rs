@@ -98,7 +98,7 @@ impl HostServices for StandIn {
             if let Some(own) = staged.as_ref().and_then(|staged| staged.find(key)) {
                 return Ok(own);
             }
-            let entry = self.look(plugin, key).await?;
+            let entry = self.read(plugin, key).await?;
             if let Some(staged) = staged {
                 staged.learn(key, &looked(entry.clone()), true);
             }

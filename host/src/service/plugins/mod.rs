@@ -34,7 +34,7 @@ pub use entry::{CanaryEntry, PluginEntry, VersionEntry};
 pub use backtests::BacktestCommand;
 pub use examination::{Examined, examine};
 pub use guests::Guests;
-pub use runs::{RunEntry, RunResult};
+pub use runs::{RunEntry, RunImport, RunResult, RunVerdict};
 pub(super) use trials::Heard;
 pub use tryout::made_up_installation;
 

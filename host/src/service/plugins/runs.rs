@@ -17,14 +17,16 @@ use crate::{
     db::{
         OrgConn, orgs,
         plugins::{self, PluginRow},
-        runs::{self, CostRow, ImportRow, NewRun, ResultRow, RunRow, VerdictRow},
+        runs::{self, CostRow, ImportRow, LabelRow, NewRun, ResultRow, RunRow, VerdictRow},
     },
     domain::{Caller, EntryId, OrgId, RunStage, RunState},
     plugin::{Hook, Hooks, LaidOut, StandIn, Watch},
     service::history::{Page, cut},
 };
 
-pub use crate::db::runs::ResultRow as RunResult;
+pub use crate::db::runs::{
+    ImportRow as RunImport, ResultRow as RunResult, VerdictRow as RunVerdict,
+};
 
 const TRIAL: Error = Error::NotFound(std::borrow::Cow::Borrowed("a trial of this plugin"));
 
@@ -36,6 +38,7 @@ pub struct RunEntry {
     pub stage: RunStage,
     pub row: RunRow,
     pub verdicts: Vec<VerdictRow>,
+    pub labels: Vec<LabelRow>,
     pub costs: CostRow,
     pub imports: Vec<ImportRow>,
 }
@@ -233,6 +236,7 @@ pub(super) async fn read(
         version: hex(&row.sha256),
         stage,
         verdicts: runs::count_verdicts(conn, row.id).await?,
+        labels: runs::count_labels(conn, row.id).await?,
         costs: runs::load_costs(conn, row.id).await?,
         imports: runs::list_imports(conn, row.id).await?,
         row,

@@ -32,7 +32,8 @@ pub struct ReceiptCall {
 
 const NONE: Error = Error::NotFound(Cow::Borrowed(
     "a decision receipt of that (there is none where no plugin was asked, after the org's \
-     receiptDays, and where the server had too much to do to keep it)",
+     receiptDays, and where the server had too much to do to keep it; one that another server \
+     made a moment ago may come yet)",
 ));
 const DELETED: &str = "a message that it shows was deleted";
 const NOT_READABLE: &str = "the org's setting adminReads keeps what it says from its admins";
@@ -85,9 +86,18 @@ impl Review {
     }
 
     async fn list_receipts(&self, caller: &Caller, subject: Subject) -> Result<Vec<ReceiptRow>> {
-        let mut handle = self.db.org(caller.org.id).await?;
-        let rows = receipts::list(&mut handle.conn(), subject, MOST).await?;
+        let mut rows = self.find_receipts(caller, subject).await?;
+        if rows.is_empty() {
+            // It may be on its way: receipts are stored behind the answer.
+            self.receipts.settled(caller.org.id).await;
+            rows = self.find_receipts(caller, subject).await?;
+        }
         if rows.is_empty() { Err(NONE) } else { Ok(rows) }
+    }
+
+    async fn find_receipts(&self, caller: &Caller, subject: Subject) -> Result<Vec<ReceiptRow>> {
+        let mut handle = self.db.org(caller.org.id).await?;
+        Ok(receipts::list(&mut handle.conn(), subject, MOST).await?)
     }
 
     /// Whether what receipts of a message say may be read; noted before it is handed out.

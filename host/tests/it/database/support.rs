@@ -44,6 +44,7 @@ pub const RECEIPTS: ReceiptSettings = ReceiptSettings {
     queue_bytes: 1 << 20,
     per_message: 3,
     gather: Duration::from_millis(10),
+    patience: LIMIT,
 };
 /// Told by nobody but a test itself, where a pause is over at once.
 pub const EVENTS: EventSettings = EventSettings {

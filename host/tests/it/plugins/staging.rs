@@ -24,6 +24,12 @@ const READ: &str = "
 const SET: &str = "
     (call $set (i32.const 2048) (i32.const 1) (i32.const 2049) (i32.const 4)
       (i32.const 0) (i32.const 0) (i32.const 0) (i64.const 0) (i32.const 768))";
+/// Refuses what comes where `k` is there, and sets it: no message after the first.
+const ONCE: &str = "
+    (call $get (i32.const 2048) (i32.const 1) (i32.const 768))
+    (if (i32.load8_u (i32.const 776)) (then (call $reject)))
+    (call $set (i32.const 2048) (i32.const 1) (i32.const 2049) (i32.const 4)
+      (i32.const 0) (i32.const 0) (i32.const 0) (i64.const 0) (i32.const 768))";
 /// Counts under `n`.
 const COUNT: &str = "
     (call $increment
@@ -316,6 +322,73 @@ async fn a_held_message_is_asked_about_once_more_where_what_was_read_has_changed
     assert_eq!(scene.seq_of(&held).await, Some(2));
     assert_eq!(scene.stored().await[1], ("two".to_owned(), Some("other".to_owned())));
     assert_eq!(scene.kept().await, ["k=seen", "n=3"]);
+}
+
+#[tokio::test]
+async fn a_message_that_waits_for_another_plugin_is_no_repeat_of_itself() {
+    let scene = Scene::new(&format!("{ONCE} {COUNT}")).await;
+    scene.add("second", "unreachable").await;
+
+    let held = scene.send("one").await.unwrap().letter.message.clone();
+    assert_eq!(scene.kept().await, ["n=1"], "what was set is forgotten, what was counted is not");
+    scene.services.due_holds.round().await.unwrap();
+    assert_eq!(scene.kept().await, ["n=2"], "asked again, and still nothing is decided");
+    scene.add("second", "").await;
+    scene.services.due_holds.round().await.unwrap();
+
+    assert_eq!((held.seq, scene.seq_of(&held).await), (None, Some(1)));
+    assert_eq!(scene.kept().await, ["k=seen", "n=3"], "as it was last judged");
+    assert!(matches!(scene.send("one").await, Err(Error::Rejected(_))));
+}
+
+#[tokio::test]
+async fn an_edit_that_waits_for_another_plugin_is_no_repeat_of_itself() {
+    let scene = Scene::new("").await;
+    let sent = scene.send("one").await.unwrap();
+    scene.add("guest", ONCE).await;
+    scene.add("second", "unreachable").await;
+
+    scene.edit(&sent.letter.message, "edited").await.unwrap();
+    assert_eq!(scene.kept().await, [""; 0]);
+    assert_eq!(scene.stored().await[0].0, "one");
+    scene.add("second", "").await;
+    scene.services.due_holds.round().await.unwrap();
+
+    assert_eq!(scene.stored().await[0].0, "edited");
+    assert_eq!(scene.kept().await, ["k=seen"]);
+}
+
+#[tokio::test]
+async fn an_edit_of_what_waits_for_a_plugin_leaves_it_to_the_next_judgement() {
+    let scene = Scene::new(ONCE).await;
+    scene.add("second", "unreachable").await;
+    let held = scene.send("one").await.unwrap().letter.message.clone();
+    scene.add("second", "").await;
+
+    // It passes, and goes on waiting: the server asks about it as about any that waits.
+    scene.edit(&held, "edited").await.unwrap();
+    assert_eq!((scene.seq_of(&held).await, scene.kept().await), (None, Vec::new()));
+    scene.services.due_holds.round().await.unwrap();
+
+    assert_eq!(scene.seq_of(&held).await, Some(1));
+    assert_eq!(scene.stored().await[0].0, "edited");
+    assert_eq!(scene.kept().await, ["k=seen"]);
+}
+
+#[tokio::test]
+async fn a_hold_that_a_plugin_asked_for_keeps_what_was_written_whoever_fails_beside_it() {
+    let waits = "(i32.store8 (i32.const 4) (i32.const 3))";
+    let scene = Scene::new(&format!("{SET} {waits}")).await;
+    scene.add("second", "unreachable").await;
+
+    let held = scene.send("one").await.unwrap().letter.message.clone();
+    assert_eq!(scene.kept().await, ["k=seen"]);
+    scene.add("guest", &format!("{COUNT} {waits}")).await;
+    scene.edit(&held, "edited").await.unwrap();
+
+    // Nobody is asked again: an admin decides.
+    scene.services.due_holds.round().await.unwrap();
+    assert_eq!(scene.kept().await, ["k=seen", "n=1"]);
 }
 
 async fn execute(connection: &mut sqlx::PgConnection, sql: &'static str) {
