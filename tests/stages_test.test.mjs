@@ -122,6 +122,15 @@ describe('`duologue plugin test`', () => {
     assert.equal(json[0].misses.length, 2);
   });
 
+  test('holds a plugin that answers events to as many messages as a server does', async () => {
+    const listener = join(import.meta.dirname, '../target/guests/listener.wasm');
+    const event = { kind: 'sent', message: { body: { content: 'hi' } } };
+
+    const { json } = await runWith(listener, { many: { event, config: { reply: 'hello', times: '7' } } }, '--json');
+
+    assert.equal(json[0].answer.sent.length, 5);
+  });
+
   test('fails on one that is not met, and says what was found instead', async () => {
     const missed = await run({ wrong: { ...reject, expect: { verdict: 'pass', code: 'other' } } });
 

@@ -79,7 +79,7 @@ pub(super) fn services(settings: &Settings, secrets: &Secrets) -> ServiceSetting
     }
 }
 
-fn events(settings: &Settings) -> EventSettings {
+pub(super) fn events(settings: &Settings) -> EventSettings {
     let events = &settings.events;
     EventSettings {
         poll: events.poll,

@@ -142,7 +142,7 @@ pub fn plugin_host(
 
 /// What guests are held to where they only rehearse.
 pub fn stand_in_limits(settings: &Settings) -> StandInLimits {
-    limits::guests(settings, &Secrets::default()).stand_in()
+    limits::guests(settings, &Secrets::default()).stand_in(&limits::events(settings))
 }
 
 fn socket_layer(settings: &Settings) -> (socketioxide::layer::SocketIoLayer, SocketIo) {

@@ -84,6 +84,8 @@ pub struct GrantedReads {
 pub struct StandInLimits {
     pub kv: KvLimits,
     pub requests_per_call: u32,
+    /// That a guest may send as the bot.
+    pub messages_per_call: u32,
 }
 
 /// The answers of one rehearsal. Keys that guests write live as long as it.
@@ -113,9 +115,6 @@ struct Slot {
     until: Option<Instant>,
 }
 
-/// Drafts to the bot that are kept to be shown.
-const MOST_SENT: usize = 100;
-
 impl StandIn {
     pub fn new(limits: StandInLimits, laid_out: LaidOut, reads: Option<GrantedReads>) -> Self {
         Self { limits, reads, laid_out, kept: Mutex::default() }
@@ -141,7 +140,7 @@ impl StandIn {
         counts
     }
 
-    /// What guests wanted to send, the first of it.
+    /// What the guest wanted to send.
     pub fn sent(&self) -> Vec<BotDraft> {
         self.kept().sent.clone()
     }

@@ -126,8 +126,12 @@ pub struct GuestSettings {
 
 impl GuestSettings {
     /// The part that holds where guests only rehearse.
-    pub fn stand_in(&self) -> StandInLimits {
-        StandInLimits { kv: self.kv, requests_per_call: self.outgoing.requests_per_call }
+    pub fn stand_in(&self, events: &EventSettings) -> StandInLimits {
+        StandInLimits {
+            kv: self.kv,
+            requests_per_call: self.outgoing.requests_per_call,
+            messages_per_call: events.messages_per_call,
+        }
     }
 }
 
@@ -184,7 +188,7 @@ impl Services {
         let hooks = Hooks::new(plugin_host.clone()).served_by(Arc::new(guests.clone()));
         let stages = Stages {
             guests: Arc::new(guests.clone()),
-            stand_in: settings.guests.stand_in(),
+            stand_in: settings.guests.stand_in(&settings.events),
             settings: settings.stages.clone(),
         };
         let plugins = Plugins::new(db.clone(), plugin_host, hooks.clone(), stages);

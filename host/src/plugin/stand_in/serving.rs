@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 
-use super::{Answered, MOST_SENT, StandIn, looked};
+use super::{Answered, StandIn, looked};
 use crate::{
     domain::{
         BotDraft, BotError, Email, HostPattern, Increment, Installed, KvEntry, KvError, KvKey,
@@ -132,9 +132,11 @@ impl Correspondence for StandIn {
     fn send(&self, draft: BotDraft) -> BoxFuture<'_, Result<MessageId, BotError>> {
         self.note("messages", Answered::StandIn);
         let mut kept = self.kept();
-        if kept.sent.len() < MOST_SENT {
+        let has_room = kept.sent.len() < self.limits.messages_per_call as usize;
+        if has_room {
             kept.sent.push(draft);
         }
-        async { Ok(MessageId::new()) }.boxed()
+        let answer = if has_room { Ok(MessageId::new()) } else { Err(BotError::QuotaExceeded) };
+        async { answer }.boxed()
     }
 }

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 
 use super::support::{Scene, compiled, host, installed, server, text};
 use crate::{
-    database::support::{TestDatabase, guests as guest_settings, letter},
+    database::support::{EVENTS, TestDatabase, guests as guest_settings, letter},
     guests::{self, Answer},
 };
 
@@ -80,7 +80,7 @@ pub fn plugins(database: &TestDatabase, host: &PluginHost) -> Plugins {
     let hooks = Hooks::new(host.clone()).served_by(Arc::new(server(database)));
     let stages = Stages {
         guests: Arc::new(server(database)),
-        stand_in: guest_settings().stand_in(),
+        stand_in: guest_settings().stand_in(&EVENTS),
         settings: Settings::parse(None).unwrap().stages,
     };
     Plugins::new(database.db.clone(), host.clone(), hooks, stages)

@@ -21,6 +21,7 @@ use crate::guests;
 const LIMITS: StandInLimits = StandInLimits {
     kv: KvLimits { max_value_bytes: 64, max_keys: 3, max_bytes: 200, max_ttl_seconds: 60 },
     requests_per_call: 2,
+    messages_per_call: 1,
 };
 
 async fn tried(wasm: &[u8], hook: Option<Hook>, laid_out: Json) -> Result<Tried, TryError> {
