@@ -1,5 +1,6 @@
 mod counting;
 mod events;
+mod logs;
 mod stages;
 
 use std::{
@@ -16,6 +17,7 @@ use tokio::sync::Semaphore;
 pub use events::{KindsError, Untold};
 pub use stages::{Share, Threads, Watch};
 
+use self::logs::CheckLogs;
 use super::{
     Fault, Limits, PluginHost,
     breaker::{Breaker, BreakerState},
@@ -25,7 +27,7 @@ use super::{
     compile::Compiled,
     content::ContentTypes,
     fault::FaultLog,
-    lines::{GuestLog, LogPage},
+    lines::GuestLog,
     meter::{Counters, Meter},
     services::HostServices,
     store::Callee,
@@ -96,6 +98,7 @@ pub struct Hooks {
     host: PluginHost,
     pub(super) services: Option<Arc<dyn HostServices>>,
     orgs: Arc<DashMap<OrgId, OrgPlugins>>,
+    check_logs: CheckLogs,
 }
 
 /// Cheap to clone: a call keeps the one it began with.
@@ -156,7 +159,7 @@ impl Unowned {
 
 impl Hooks {
     pub fn new(host: PluginHost) -> Self {
-        Self { host, services: None, orgs: Arc::default() }
+        Self { host, services: None, orgs: Arc::default(), check_logs: CheckLogs::new() }
     }
 
     /// The same, with somebody to answer what guests ask.
@@ -186,6 +189,7 @@ impl Hooks {
             // A canary's lines stand with those of the version beside it.
             let log = now.iter().chain(&*before).find(|known| known.id == plugin.log_id());
             let log = log.map(|known| Arc::clone(&known.callee.log));
+            let log = log.or_else(|| self.check_logs.take(org, plugin.id));
             now.push(Installed::new(org, plugin, (same, log), limits));
         }
         plugins.installed = now.into();
@@ -250,14 +254,6 @@ impl Hooks {
             breaker: post.breaker.read(Instant::now()),
         });
         posts.collect()
-    }
-
-    /// The lines of a plugin's guests after that number, as long as a version of it decides.
-    pub fn read_log(&self, org: OrgId, plugin: PluginId, after: u64, most: usize) -> LogPage {
-        let plugins = self.plugins_of(org);
-        let plugins = plugins.as_ref().map_or(&[][..], |plugins| &plugins.installed);
-        let plugin = plugins.iter().find(|installed| installed.id == plugin);
-        plugin.map_or_else(LogPage::default, |plugin| plugin.callee.log.page(after, most))
     }
 
     /// The versions that began to be spared since this was last asked, for faults of enough
