@@ -225,22 +225,37 @@ impl Hooks {
     pub async fn check(
         &self,
         compiled: &Compiled,
-        (org, plugin): (OrgId, PluginId),
+        plugin: (OrgId, PluginId),
         config: BTreeMap<String, String>,
     ) -> Result<(), CheckError> {
+        match self.ask_check(compiled, plugin, config).await {
+            None => Ok(()),
+            Some((called, lines)) => called
+                .outcome
+                .map_err(|fault| CheckError::Fault(fault, newest(&lines)))?
+                .map_err(CheckError::Refused),
+        }
+    }
+
+    /// The same; `None`: the version has nothing to say.
+    pub(super) async fn ask_check(
+        &self,
+        compiled: &Compiled,
+        (org, plugin): (OrgId, PluginId),
+        config: BTreeMap<String, String>,
+    ) -> Option<(Called<Result<(), String>>, Vec<GuestLine>)> {
         let share = Semaphore::new(1);
         let turn = self.turn(&share, self.host().0.limits.chain_timeout);
         let guest = self.callee(compiled, org, config);
-        let asked = Box::pin(turn.check(compiled, Arc::clone(&guest)));
-        let Some(called) = asked.await else { return Ok(()) };
+        let mut called = Box::pin(turn.check(compiled, Arc::clone(&guest))).await?;
+        if let Ok(Err(refusal)) = &mut called.outcome {
+            *refusal = refusal.chars().take(MAX_REFUSAL_CHARS).collect();
+        }
         let lines = guest.log.page(0, usize::MAX).lines;
         if !lines.is_empty() {
             self.log_of(org, plugin).append(&lines);
         }
-        let said = called.outcome.map_err(|fault| CheckError::Fault(fault, newest(&lines)))?;
-        said.map_err(|refusal| {
-            CheckError::Refused(refusal.chars().take(MAX_REFUSAL_CHARS).collect())
-        })
+        Some((called, lines))
     }
 
     pub(super) fn turn<'a>(&'a self, share: &'a Semaphore, patience: Duration) -> Turn<'a> {

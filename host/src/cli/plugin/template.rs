@@ -75,6 +75,7 @@ const JAVASCRIPT: &[File] = files![
     "jsconfig.json" from "plugins/templates/javascript/jsconfig.json",
     "package.json" from "plugins/templates/javascript/package.json",
     "plugin.js" from "plugins/templates/javascript/plugin.js",
+    "types.mjs" from "plugins/templates/javascript/types.mjs",
     "wit/plugin.wit" from "plugins/templates/plugin.wit",
 ];
 

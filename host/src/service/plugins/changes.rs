@@ -8,7 +8,7 @@ use super::{
     Plugins,
     canaries::{drop_canary, settle_canary},
     content_types::require_unowned,
-    entry::{PluginEntry, hex, unhex},
+    entry::{PluginEntry, hex, named, unhex},
     examination::{Examined, examine},
     grants::require_granted,
 };
@@ -165,13 +165,12 @@ impl Plugins {
     ) -> Result<PluginEntry> {
         config.as_ref().map(check_config).transpose()?;
         let plugin = self.find(caller, name).await?;
+        let mut versions = plugin.versions.iter().map(|entry| entry.version.as_str());
         let chosen = match version {
-            None => plugin.versions.first(),
-            Some(wanted) => plugin.versions.iter().find(|entry| entry.version == wanted),
+            None => versions.next().ok_or(PLUGIN)?,
+            Some(wanted) => named(versions, wanted)?,
         };
-        let chosen = chosen.and_then(|entry| unhex(&entry.version)).ok_or_else(|| {
-            Error::invalid("version", "must be one that was uploaded under this name")
-        })?;
+        let chosen = unhex(chosen).ok_or(PLUGIN)?;
         let activation = Activation { version: &chosen, config, terms, action: "plugin.activate" };
         self.set_active(caller, name, activation).await
     }

@@ -34,6 +34,11 @@ const NONE: Error = Error::NotFound(Cow::Borrowed(
     "a decision receipt of that (there is none where no plugin was asked, after the org's \
      receiptDays, and where the server had too much to do to keep it)",
 ));
+const NONE_OF_MESSAGE: Error = Error::NotFound(Cow::Borrowed(
+    "a decision receipt of that message (there is none where no plugin was asked, after the org's \
+     receiptDays, and where the server had too much to do to keep it; that of a refused draft is \
+     at /admin/refusals/REQUEST/receipt, by the requestId of its error)",
+));
 const DELETED: &str = "a message that it shows was deleted";
 const NOT_READABLE: &str = "the org's setting adminReads keeps what it says from its admins";
 const HISTORY: &str = "it shows earlier messages, which only adminReads `all` lets admins read";
@@ -85,9 +90,13 @@ impl Review {
     }
 
     async fn list_receipts(&self, caller: &Caller, subject: Subject) -> Result<Vec<ReceiptRow>> {
+        let none = match subject {
+            Subject::Message(_) => NONE_OF_MESSAGE,
+            Subject::Request(_) => NONE,
+        };
         let mut handle = self.db.org(caller.org.id).await?;
         let rows = receipts::list(&mut handle.conn(), subject, MOST).await?;
-        if rows.is_empty() { Err(NONE) } else { Ok(rows) }
+        if rows.is_empty() { Err(none) } else { Ok(rows) }
     }
 
     /// Whether what receipts of a message say may be read; noted before it is handed out.
