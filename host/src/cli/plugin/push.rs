@@ -114,11 +114,10 @@ fn uploaded(name: &str, version: &str, answer: &Json) -> String {
 
 /// Says beside a refusal what was done before it and stays.
 fn stays(done: &[&str]) -> impl Fn(CliError) -> CliError {
-    let kept = done.iter().map(|thing| format!(", {thing}")).collect::<String>();
+    let kept = [&["The version stays uploaded"], done].concat().join(", ");
     move |refusal| {
         CliError::Usage(format!(
-            "{refusal}\nThe version stays uploaded{kept}; what is active and its configuration \
-             are as before."
+            "{refusal}\n{kept}; what is active and its configuration are as before."
         ))
     }
 }

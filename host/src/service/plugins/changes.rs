@@ -172,7 +172,8 @@ impl Plugins {
         };
         let chosen = unhex(chosen).ok_or(PLUGIN)?;
         let activation = Activation { version: &chosen, config, terms, action: "plugin.activate" };
-        self.set_active(caller, name, activation).await
+        // Boxed, because it is large as a future.
+        Box::pin(self.set_active(caller, name, activation)).await
     }
 
     /// No version decides any more; all of it is kept.
