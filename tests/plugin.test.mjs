@@ -115,6 +115,21 @@ describe('A word filter', () => {
     assertProblem(another, 422, 'rejected');
   });
 
+  test('is activated together with a configuration, and named by its first digits', async () => {
+    const { alice, bob, admin } = await talking();
+    const { version } = (await succeed(upload(admin))).body;
+    const activate = (body) => admin.post(`${PLUGIN}/activate`, body);
+
+    const early = await activate({ version: version.slice(0, 7), config: REJECT });
+    const unfit = await activate({ version, config: { words: 1 } });
+    const active = (await succeed(activate({ version: version.slice(0, 8), config: REJECT }))).body;
+
+    assertProblem(early, 422, 'invalid');
+    assertProblem(unfit, 422, 'invalid');
+    assert.deepEqual([active.activeVersion, active.config], [version, REJECT]);
+    assertProblem(await alice.post(MESSAGES, text(bob, 'darn')), 422, 'rejected');
+  });
+
   test('follows its new configuration at once', async () => {
     const { alice, bob, admin } = await talking();
     await install(admin, MASK);

@@ -11,7 +11,7 @@ import { startPostgres } from './harness/postgres.mjs';
 import { runBinary, startServer } from './harness/server.mjs';
 import { until } from './harness/until.mjs';
 import { MESSAGES } from './harness/user.mjs';
-import { bodyOf, moderated, succeed, versionOf, WORD_FILTER } from './harness/word_filter.mjs';
+import { bodyOf, Filter, moderated, succeed, versionOf, WORD_FILTER } from './harness/word_filter.mjs';
 
 const server = await startServer();
 const folder = mkdtempSync(join(tmpdir(), 'duologue-receipts-'));
@@ -201,6 +201,25 @@ describe('A replay', () => {
     assert.equal(changed.code, 1);
     assert.match(changed.stdout, /then modify, now reject: differs/);
     assert.match(forged.stderr, /SHA-256 differs/);
+  });
+
+  test('leaves out the calls of other plugins', async () => {
+    const { alice, bob, admin } = await moderated(server, MASK, ALL);
+    const second = await Filter.install(admin, 'second', MASK);
+    await second.upload(versionOf(WORD_FILTER, 'other'));
+    await second.activate();
+    const receipts = await receiptsOf(admin, ofMessage((await alice.send(bob, 'darn it')).id));
+
+    const alone = await replay(receipts, GUARD);
+    const named = await replay(receipts, OTHER, '--plugin', 'second');
+    const unknown = await replay(receipts, GUARD, '--plugin', 'third');
+
+    assert.equal(alone.code, 0, alone.stderr);
+    assert.match(alone.stdout, /a call of second, another plugin's: left out/);
+    assert.match(alone.stdout, /1 replayed, 0 differ, 0 could not be; 1 of other plugins left out/);
+    assert.equal(named.code, 0, named.stderr);
+    assert.equal(unknown.code, 1);
+    assert.match(unknown.stderr, /no plugin of this receipt is called third; it has guard, second/);
   });
 
   test('leaves nothing that people wrote in the log', () => {

@@ -19,6 +19,12 @@ after(() => {
 const FILTER = join(folder, 'word-filter.wasm');
 writeFileSync(FILTER, WORD_FILTER);
 
+const [QUIET, POLL] = ['quiet-hours', 'poll'].map((name) => {
+  const path = join(folder, `${name}.wasm`);
+  writeFileSync(path, inRust(name));
+  return path;
+});
+
 const MASK = { words: 'darn', mode: 'mask' };
 const REJECT = { words: 'darn', mode: 'reject', message: 'Please mind your words.' };
 
@@ -40,6 +46,29 @@ describe('`duologue plugin check`', () => {
     assert.deepEqual(lasting(checked.json), lasting(uploaded.versions[0].report));
     assert.match(shown.stdout, /hooks: +before-send/);
     assert.match(shown.stdout, /dry run: +before-send: pass/);
+  });
+
+  test('says why a call of the dry run gave no answer, and asks about a configuration', async () => {
+    const bare = await runBinary(['plugin', 'check', FILTER, '--configure', '{"words": "darn", "mode": "guess"}']);
+    const empty = await runBinary(['plugin', 'check', FILTER]);
+    const good = await runBinary(['plugin', 'check', QUIET, '--configure', '{"from": "21:00"}']);
+    const file = join(folder, 'config.json');
+    writeFileSync(file, '{"from": "9 pm"}');
+    const refused = await runBinary(['plugin', 'check', QUIET, '--configure', `@${file}`]);
+    const list = await runBinary(['plugin', 'check', QUIET, '--configure', '{"from": 21}']);
+
+    assert.equal(bare.code, 0, bare.stderr);
+    assert.match(bare.stdout, /before-send: no answer \(declined\)/);
+    assert.match(bare.stdout, /^ +it could not decide$/m);
+    assert.match(bare.stdout, /^ +log: .*mode/m);
+    assert.match(bare.stdout, /^warning: .*onFault/m);
+    assert.doesNotMatch(empty.stdout, /warning|lifecycle/);
+    assert.equal(good.code, 0, good.stderr);
+    assert.match(good.stdout, /^lifecycle: checks/m);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /config is not taken: .*from/);
+    assert.notEqual(list.code, 0);
+    assert.match(list.stderr, /must be an object of texts/);
   });
 
   test('refuses what the upload refuses, in the same words', async () => {
@@ -98,8 +127,6 @@ describe('`duologue plugin test`', () => {
   });
 
   test('tells of a notification to somebody somewhere', async () => {
-    const quiet = join(folder, 'quiet-hours.wasm');
-    writeFileSync(quiet, inRust('quiet-hours'));
     const half = { context: { nowMs: Date.UTC(2026, 6, 1, 20, 30) } };
     const to = (zoneinfo, metadata = {}) => ({ message: { body: { content: 'hi', metadata } }, recipient: { zoneinfo } });
     const berlin = { ...half, hook: 'on-notify', notification: to('Europe/Berlin') };
@@ -112,8 +139,8 @@ describe('`duologue plugin test`', () => {
       broken: { ...berlin, config: { from: '9 pm' }, expect: { verdict: 'fault', fault: 'declined' } },
     };
 
-    const shown = await runWith(quiet, fixtures);
-    const { json } = await runWith(quiet, { wrong: { ...berlin, expect: { verdict: 'deliver', untilMs: 1 } } }, '--json');
+    const shown = await runWith(QUIET, fixtures);
+    const { json } = await runWith(QUIET, { wrong: { ...berlin, expect: { verdict: 'deliver', untilMs: 1 } } }, '--json');
 
     assert.equal(shown.code, 0, shown.stderr + shown.stdout);
     assert.match(shown.stdout, /^ok {3}delayed: delay, \d+ µs, \d+ bytes\n {5}until: 1782968400000 /m);
@@ -131,6 +158,71 @@ describe('`duologue plugin test`', () => {
     assert.equal(json[0].answer.sent.length, 5);
   });
 
+  test('asks about a configuration', async () => {
+    const shown = await runWith(QUIET, {
+      good: { hook: 'lifecycle', config: { from: '21:00' }, expect: { verdict: 'taken' } },
+      bad: { hook: 'lifecycle', config: { from: '9 pm' }, expect: { verdict: 'refused' } },
+    });
+    const { json } = await runWith(QUIET, { bad: { hook: 'lifecycle', config: { from: '9 pm' } } }, '--json');
+    const { reason } = json[0].answer;
+    const told = await runWith(QUIET, { bad: { hook: 'lifecycle', config: { from: '9 pm' }, expect: { reason } } });
+
+    assert.equal(shown.code, 0, shown.stderr + shown.stdout);
+    assert.match(shown.stdout, /^ok {3}bad: refused \(.*from.*\), /m);
+    assert.match(shown.stdout, /^ok {3}good: taken, /m);
+    assert.equal(told.code, 0, told.stdout);
+  });
+
+  test('takes content as the JSON that it is, and compares what its sender reads', async () => {
+    const poll = (content, expect) => ({ draft: { content, contentType: 'duologue.poll' }, expect });
+    const options = ['At the pier', ' At the kiosk '];
+    const plain = { question: 'Where?', options: ['At the pier', 'At the kiosk'], multiple: false };
+    const wrong = { question: 'Where?', options: ['a', 'A'] };
+    const { json } = await runWith(POLL, { wrong: poll(wrong) }, '--json');
+    const [{ path, message }] = json[0].answer.details.violations;
+    const details = { violations: [{ message, path }] };
+
+    const shown = await runWith(POLL, {
+      spaced: poll({ question: 'Where?', options }, { verdict: 'normalised', content: plain, preview: 'Poll: Where?' }),
+      wrong: poll(wrong, { verdict: 'invalid', code: 'invalid_content', violations: [path], details }),
+    });
+    const missed = await runWith(POLL, {
+      other: poll(wrong, { violations: ['/other'], details: {} }),
+      spaced: poll(plain, { content: { question: 'When?' }, retryAfterMs: 5, explanation: 'none' }),
+    });
+
+    assert.equal(shown.code, 0, shown.stderr + shown.stdout);
+    assert.match(shown.stdout, /^ok {3}spaced: normalised, /m);
+    assert.ok(shown.stdout.includes(`     violation: "${path}" "${message}"`), shown.stdout);
+    for (const wanted of [
+      /violations is \["\/options.*"\], and was to be \["\/other"\]/,
+      /details is \{"violations":\[\{.*\}\]\}, and was to be \{\}/,
+      /content is \{"multiple":.*, and was to be \{"question":"When\?"\}/,
+      /retryAfterMs is nothing, and was to be 5/,
+      /explanation is nothing, and was to be "none"/,
+    ]) {
+      assert.match(missed.stdout, wanted);
+    }
+  });
+
+  test('looks into the store afterwards', async () => {
+    const stored = { ...reject, laidOut: { kv: { seen: '1' } } };
+
+    const met = await run({ met: { ...stored, expect: { kv: { seen: '1', other: null } } } });
+    const missed = await run({ missed: { ...stored, expect: { kv: { seen: null } } } });
+
+    assert.equal(met.code, 0, met.stdout);
+    assert.match(missed.stdout, /kv\.seen is "1", and was to be null/);
+  });
+
+  test('says what is wrong with an answer', async () => {
+    const { json } = await run({ fault: { draft, config: { ...REJECT, mode: 'guess' } } }, '--json');
+    const shown = await run({ fault: { draft, config: { ...REJECT, mode: 'guess' } } });
+
+    assert.equal(json[0].answer.why, 'it could not decide');
+    assert.match(shown.stdout, /fault \(declined\).*\n {5}why: it could not decide\n/);
+  });
+
   test('fails on one that is not met, and says what was found instead', async () => {
     const missed = await run({ wrong: { ...reject, expect: { verdict: 'pass', code: 'other' } } });
 
@@ -142,7 +234,9 @@ describe('`duologue plugin test`', () => {
 
   test('names what is wrong with a fixture', async () => {
     for (const [fixture, wanted] of [
-      [{ ...reject, hook: 'before-sent' }, /hook must be before-send, validate-content, on-event or on-notify/],
+      [{ ...reject, hook: 'before-sent' }, /hook must be before-send, validate-content, on-event, on-notify or lifecycle/],
+      [{ ...reject, hook: 'lifecycle' }, /draft is not what this hook/],
+      [{ hook: 'lifecycle' }, /does not take part in lifecycle/],
       [{ ...reject, hook: 'validate-content' }, /does not take part in validate-content/],
       [{ ...reject, drafts: 1 }, /unknown field `drafts`/],
       [{ config: MASK }, /draft is missing/],

@@ -11,7 +11,7 @@ mod user;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
     app::{Database, DatabaseChoice, OpenError},
@@ -47,6 +47,9 @@ struct Shared {
     #[arg(long, global = true, env = "DUOLOGUE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 }
+
+/// The options of [`Shared`]; those of the database come first.
+const SHARED: [&str; 3] = ["data_dir", "database_url", "config"];
 
 #[derive(Subcommand)]
 enum Command {
@@ -108,7 +111,8 @@ fn explain(error: &crate::Error) -> String {
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let parsed = Cli::from_arg_matches(&command().get_matches());
+    let cli = parsed.unwrap_or_else(|error| error.exit());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&CliError::Io(error)),
@@ -117,6 +121,28 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
+}
+
+/// The shared options are taken everywhere, and shown only where they say something: plugins are
+/// written without a database.
+fn command() -> clap::Command {
+    // Hands the shared options down.
+    let mut command = Cli::command();
+    command.build();
+    let hide = |command: clap::Command, names: &'static [&'static str]| {
+        command.mut_args(|arg| {
+            let is_unused = names.contains(&arg.get_id().as_str());
+            if is_unused { arg.hide(true) } else { arg }
+        })
+    };
+    command.mut_subcommands(|command| match command.get_name() {
+        "plugin" => hide(command, &SHARED).mut_subcommands(|command| match command.get_name() {
+            // They keep to the settings' limits.
+            "check" | "test" => hide(command, &SHARED[..2]),
+            _ => hide(command, &SHARED),
+        }),
+        _ => command,
+    })
 }
 
 #[expect(clippy::print_stderr, reason = "this is where a command says why it failed")]

@@ -219,7 +219,8 @@ pub async fn insert_version(
         r#"
         insert into plugin_versions (org_id, plugin_id, sha256, component, report, uploaded_by)
         values ($1, $2, $3, $4, $5, $6)
-        on conflict (org_id, plugin_id, sha256) do update set created_at = now()
+        on conflict (org_id, plugin_id, sha256) do update
+        set created_at = now(), report = excluded.report
         returning xmax = 0 as "is_new!"
         "#,
         conn.org_id as _,

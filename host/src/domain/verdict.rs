@@ -294,6 +294,9 @@ pub struct Step {
     /// Which fault, where it gave no answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// The same in words, such as which field of the answer breaks which rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
     /// The plugin's own word for those who review.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explanation: Option<String>,

@@ -105,8 +105,9 @@ pub(super) async fn activate(
     Segment(name): Segment,
     Shaped(request): Shaped<ActivateRequest>,
 ) -> Result<Json<PluginView>, ApiError> {
-    let (version, terms) = (request.version.as_deref(), request.terms());
-    let plugin = http.services.plugins.activate(&caller, &name, version, terms).await?;
+    let terms = request.terms();
+    let chosen = (request.version.as_deref(), request.config);
+    let plugin = http.services.plugins.activate(&caller, &name, chosen, terms).await?;
     Ok(Json(plugin.into()))
 }
 

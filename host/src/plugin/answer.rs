@@ -155,7 +155,7 @@ impl TryFrom<types::Label> for Note {
 /// Which field of a patch breaks a rule. A key of the metadata is content, so it is left out.
 fn field(broken: &InvalidField) -> String {
     let field = broken.field.split(['.', '[']).next().unwrap_or_default();
-    format!("the patch breaks a rule of `{field}`")
+    format!("the patch breaks a rule of `{field}`: it {}", broken.message)
 }
 
 impl From<types::Patch> for Patch {
@@ -374,6 +374,9 @@ mod tests {
     fn a_fault_does_not_tell_what_a_message_said() {
         let broken = InvalidField::new("metadata.secret key", "must not contain U+0000");
 
-        assert_eq!(field(&broken), "the patch breaks a rule of `metadata`");
+        assert_eq!(
+            field(&broken),
+            "the patch breaks a rule of `metadata`: it must not contain U+0000",
+        );
     }
 }

@@ -241,6 +241,7 @@ pub(super) fn step<T>(plugin: &Installed, hook: Hook, called: &Called<T>) -> Ste
         hook: hook.as_str().to_owned(),
         verdict: "fault".to_owned(),
         fault: called.outcome.as_ref().err().map(|fault| fault.as_str().to_owned()),
+        why: called.outcome.as_ref().err().map(ToString::to_string),
         explanation: None,
         changed: Vec::new(),
         micros: u64::try_from(called.took.as_micros()).unwrap_or(u64::MAX),

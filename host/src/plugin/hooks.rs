@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dashmap::DashMap;
+use dashmap::{DashMap, mapref::one::RefMut};
 use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
@@ -27,7 +27,7 @@ use super::{
     compile::Compiled,
     content::ContentTypes,
     fault::FaultLog,
-    lines::{GuestLog, LogPage},
+    lines::GuestLog,
     meter::{Counters, Meter},
     services::HostServices,
     store::Callee,
@@ -177,12 +177,7 @@ impl Hooks {
     /// began with.
     pub fn replace(&self, org: OrgId, installed: Vec<Installation>) {
         let limits = &self.host.0.limits;
-        let mut plugins = self.orgs.entry(org).or_insert_with(|| OrgPlugins {
-            installed: Arc::default(),
-            former: Arc::default(),
-            watches: Arc::default(),
-            share: Arc::new(Semaphore::new(limits.instances_per_org)),
-        });
+        let mut plugins = self.place_of(org);
         let before = Arc::clone(&plugins.installed);
         let mut now: Vec<Installed> = Vec::with_capacity(installed.len());
         for plugin in installed {
@@ -195,6 +190,15 @@ impl Hooks {
         }
         plugins.former = Former::after(&plugins.former, &before, &now);
         plugins.installed = now.into();
+    }
+
+    fn place_of(&self, org: OrgId) -> RefMut<'_, OrgId, OrgPlugins> {
+        self.orgs.entry(org).or_insert_with(|| OrgPlugins {
+            installed: Arc::default(),
+            former: Arc::default(),
+            watches: Arc::default(),
+            share: Arc::new(Semaphore::new(self.host.0.limits.instances_per_org)),
+        })
     }
 
     /// Whether an org has a plugin that takes part there.
@@ -240,26 +244,6 @@ impl Hooks {
             messages_24h,
         };
         chain.judge().await
-    }
-
-    /// How a plugin fares at each hook, or fared while it decided.
-    pub fn read(&self, org: OrgId, plugin: PluginId) -> Vec<Live> {
-        let Some(plugins) = self.plugins_of(org) else { return Vec::new() };
-        let limits = &self.host.0.limits;
-        if let Some(plugin) = plugins.installed.iter().find(|known| known.id == plugin) {
-            return former::read(&plugin.posts, plugin.uses_http, limits);
-        }
-        let former = plugins.former.iter().find(|former| former.id == plugin);
-        former.map(|former| former.read(limits)).unwrap_or_default()
-    }
-
-    /// The lines of a plugin's guests after that number.
-    pub fn read_log(&self, org: OrgId, plugin: PluginId, after: u64, most: usize) -> LogPage {
-        let Some(plugins) = self.plugins_of(org) else { return LogPage::default() };
-        let deciding = plugins.installed.iter().find(|known| known.id == plugin);
-        let former = plugins.former.iter().find(|former| former.id == plugin);
-        let log = deciding.map(|known| &known.callee.log).or(former.map(|former| &former.log));
-        log.map(|log| log.page(after, most)).unwrap_or_default()
     }
 
     /// The versions that began to be spared since this was last asked, for faults of enough

@@ -58,7 +58,6 @@ impl GuestLog {
     pub(super) fn write(&self, level: Level, version: &str, text: &str) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.written += 1;
-        kept.bytes += text.len();
         let line = GuestLine {
             number: kept.written,
             at: OffsetDateTime::now_utc(),
@@ -66,10 +65,16 @@ impl GuestLog {
             version: version.to_owned(),
             text: text.to_owned(),
         };
-        kept.lines.push_back(line);
-        while kept.lines.len() > self.most_lines || kept.bytes > self.most_bytes {
-            let Some(oldest) = kept.lines.pop_front() else { break };
-            kept.bytes -= oldest.text.len();
+        kept.push(line, self);
+    }
+
+    /// Takes over lines that were written elsewhere.
+    pub(super) fn append(&self, lines: &[GuestLine]) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in lines {
+            kept.written += 1;
+            let line = GuestLine { number: kept.written, ..line.clone() };
+            kept.push(line, self);
         }
     }
 
@@ -84,6 +89,17 @@ impl GuestLog {
         let lines: Vec<GuestLine> = later.take(most).cloned().collect();
         let cursor = lines.last().map_or(after, |line| line.number);
         LogPage { lines, cursor, dropped: kept.dropped }
+    }
+}
+
+impl Kept {
+    fn push(&mut self, line: GuestLine, log: &GuestLog) {
+        self.bytes += line.text.len();
+        self.lines.push_back(line);
+        while self.lines.len() > log.most_lines || self.bytes > log.most_bytes {
+            let Some(oldest) = self.lines.pop_front() else { break };
+            self.bytes -= oldest.text.len();
+        }
     }
 }
 

@@ -13,16 +13,17 @@ use tokio::sync::Semaphore;
 
 use super::{
     BeforeSend, Compiled, Door, Fault, Hook, Hooks, Limits, OnNotify, Standing,
+    answer::Decision,
     call::{Called, Question, Turn},
     content::DeclaredType,
-    lines::GuestLog,
+    lines::{GuestLine, GuestLog},
     notify,
     store::Callee,
     validation::{ContentRules, Validity},
 };
 use crate::domain::{
     Body, BodyLimits, Caller, ContentType, Message, MessageId, MessageState, Metadata, OrgId,
-    Phase, ThreadId, UserProfile, Words,
+    Phase, PluginId, ThreadId, UserProfile, Words,
 };
 
 /// How a version did on a message that nobody has sent.
@@ -34,6 +35,12 @@ pub struct DryRun {
     pub verdict: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<&'static str>,
+    /// The same in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What it wrote last, where it gave no answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
     pub micros: u64,
     pub memory_bytes: u64,
 }
@@ -53,19 +60,33 @@ pub enum DeclareError {
 pub enum CheckError {
     #[error("{0}")]
     Refused(String),
-    #[error("its lifecycle.check gave no answer: {0}")]
-    Fault(Fault),
+    /// And what it wrote last.
+    #[error("its lifecycle.check gave no answer: {0}{told}", told = told(.1))]
+    Fault(Fault, Vec<String>),
+}
+
+fn told(lines: &[String]) -> String {
+    if lines.is_empty() { String::new() } else { format!("; it logged: {}", lines.join("\n")) }
 }
 
 const MAX_REFUSAL_CHARS: usize = 500;
+/// Of a guest's lines, those that are told where it gave no answer. What failed comes last.
+const MOST_LINES: usize = 16;
 
 impl DryRun {
-    fn new<T>(hook: Hook, called: &Called<T>, word: impl Fn(&T) -> &'static str) -> Self {
+    fn new<T>(
+        hook: Hook,
+        called: &Called<T>,
+        log: &GuestLog,
+        word: impl Fn(&T) -> &'static str,
+    ) -> Self {
         let outcome = called.outcome.as_ref();
         Self {
             hook: hook.as_str(),
             verdict: outcome.map_or("fault", word),
             fault: outcome.err().map(Fault::as_str),
+            why: outcome.err().map(ToString::to_string),
+            log: if outcome.is_err() { newest(&log.page(0, usize::MAX).lines) } else { Vec::new() },
             micros: u64::try_from(called.took.as_micros()).unwrap_or(u64::MAX),
             memory_bytes: called.memory_bytes,
         }
@@ -114,11 +135,12 @@ impl Hooks {
             metadata: Metadata::new(),
             preview: None,
         };
-        let guest = self.callee(compiled, admin.org.id, config);
+        // Each call has a log of its own.
+        let guest = || self.callee(compiled, admin.org.id, config.clone());
         let mut runs =
             Box::pin(self.rehearse_send(compiled, admin, (&guest, content_types), &body)).await;
         if compiled.exports.on_notify.is_some() {
-            runs.push(self.rehearse_notify(compiled, admin, &guest, body).await);
+            runs.push(self.rehearse_notify(compiled, admin, guest(), body).await);
         }
         runs
     }
@@ -127,7 +149,7 @@ impl Hooks {
         &self,
         compiled: &Compiled,
         admin: &Caller,
-        (guest, content_types): (&Arc<Callee>, &[DeclaredType]),
+        (guest, content_types): (&(impl Fn() -> Arc<Callee> + Sync), &[DeclaredType]),
         body: &Body,
     ) -> Vec<DryRun> {
         let share = Semaphore::new(1);
@@ -155,14 +177,17 @@ impl Hooks {
         if content_types.iter().any(|declared| declared.name == body.content_type.as_str()) {
             let rules = ContentRules { body, limits: ask.limits, owns: false };
             let turn = self.turn(&share, patience);
-            let called = turn.validate(compiled, Arc::clone(guest), question, rules);
+            let guest = guest();
+            let called = turn.validate(compiled, Arc::clone(&guest), question, rules);
             let called = Box::pin(called).await;
-            runs.push(DryRun::new(Hook::ValidateContent, &called, Validity::as_str));
+            runs.push(DryRun::new(Hook::ValidateContent, &called, &guest.log, Validity::as_str));
         }
         if compiled.exports.before_send.is_some() {
             let turn = self.turn(&share, patience);
-            let called = Box::pin(turn.before_send(compiled, Arc::clone(guest), question)).await;
-            runs.push(DryRun::new(Hook::BeforeSend, &called, |said| said.verdict.as_str()));
+            let guest = guest();
+            let called = Box::pin(turn.before_send(compiled, Arc::clone(&guest), question)).await;
+            let word = |said: &Decision| said.verdict.as_str();
+            runs.push(DryRun::new(Hook::BeforeSend, &called, &guest.log, word));
         }
         runs
     }
@@ -172,7 +197,7 @@ impl Hooks {
         &self,
         compiled: &Compiled,
         admin: &Caller,
-        guest: &Arc<Callee>,
+        guest: Arc<Callee>,
         body: Body,
     ) -> DryRun {
         let share = Semaphore::new(1);
@@ -191,24 +216,46 @@ impl Hooks {
         };
         let words = Words::default();
         let question = notify::Question { ask: &ask, words: &words, patience, serving: None };
-        let called = Box::pin(turn.on_notify(compiled, Arc::clone(guest), question)).await;
-        DryRun::new(Hook::OnNotify, &called, |decision| decision.verdict.as_str())
+        let called = Box::pin(turn.on_notify(compiled, Arc::clone(&guest), question)).await;
+        DryRun::new(Hook::OnNotify, &called, &guest.log, |decision| decision.verdict.as_str())
     }
 
-    /// Lets a version say whether it can work with a configuration.
+    /// Lets a version say whether it can work with a configuration. What it writes meanwhile goes
+    /// to the plugin's log.
     pub async fn check(
         &self,
         compiled: &Compiled,
-        org: OrgId,
+        plugin: (OrgId, PluginId),
         config: BTreeMap<String, String>,
     ) -> Result<(), CheckError> {
+        match self.ask_check(compiled, plugin, config).await {
+            None => Ok(()),
+            Some((called, lines)) => called
+                .outcome
+                .map_err(|fault| CheckError::Fault(fault, newest(&lines)))?
+                .map_err(CheckError::Refused),
+        }
+    }
+
+    /// The same; `None`: the version has nothing to say.
+    pub(super) async fn ask_check(
+        &self,
+        compiled: &Compiled,
+        (org, plugin): (OrgId, PluginId),
+        config: BTreeMap<String, String>,
+    ) -> Option<(Called<Result<(), String>>, Vec<GuestLine>)> {
         let share = Semaphore::new(1);
         let turn = self.turn(&share, self.host().0.limits.chain_timeout);
         let guest = self.callee(compiled, org, config);
-        let Some(called) = Box::pin(turn.check(compiled, guest)).await else { return Ok(()) };
-        called.outcome.map_err(CheckError::Fault)?.map_err(|refusal| {
-            CheckError::Refused(refusal.chars().take(MAX_REFUSAL_CHARS).collect())
-        })
+        let mut called = Box::pin(turn.check(compiled, Arc::clone(&guest))).await?;
+        if let Ok(Err(refusal)) = &mut called.outcome {
+            *refusal = refusal.chars().take(MAX_REFUSAL_CHARS).collect();
+        }
+        let lines = guest.log.page(0, usize::MAX).lines;
+        if !lines.is_empty() {
+            self.log_of(org, plugin).append(&lines);
+        }
+        Some((called, lines))
     }
 
     pub(super) fn turn<'a>(&'a self, share: &'a Semaphore, patience: Duration) -> Turn<'a> {
@@ -230,6 +277,11 @@ impl Hooks {
             log: Arc::new(GuestLog::new(log_kept_lines, log_kept_bytes)),
         })
     }
+}
+
+fn newest(lines: &[GuestLine]) -> Vec<String> {
+    let skipped = lines.len().saturating_sub(MOST_LINES);
+    lines.iter().skip(skipped).map(|line| line.text.clone()).collect()
 }
 
 fn profile(admin: &Caller) -> UserProfile {

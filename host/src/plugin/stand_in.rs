@@ -145,6 +145,24 @@ impl StandIn {
         self.kept().sent.clone()
     }
 
+    /// What the store of a plugin holds by now, as text: what was laid out, and what its guests
+    /// made of that.
+    pub fn keys(&self) -> BTreeMap<String, String> {
+        let mut keys = self.laid_out.kv.clone();
+        let now = Instant::now();
+        for ((_, key), slot) in &self.kept().entries {
+            let is_over = slot.until.is_some_and(|until| until <= now);
+            match slot.entry.as_ref().filter(|_| !is_over) {
+                None => keys.remove(key.as_str()),
+                Some(entry) => {
+                    let text = String::from_utf8_lossy(&entry.value).into_owned();
+                    keys.insert(key.as_str().to_owned(), text)
+                }
+            };
+        }
+        keys
+    }
+
     /// Keeps what a call staged, as if its message had been stored.
     pub fn commit(&self, plugin: Installed, staged: &StagedWrites) {
         for (key, write) in staged.writes() {

@@ -1,7 +1,7 @@
 //! A plugin is asked by itself about something made up, with the host code that asks about what is
 //! real.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use time::OffsetDateTime;
 
@@ -13,8 +13,8 @@ use super::{
     stand_in::{ImportCount, StandIn, StandInLimits},
 };
 use crate::domain::{
-    Body, BodyLimits, BotDraft, Caller, EventId, EventKind, Judgement, Message, MessageId,
-    Notified, PluginId, User, UserProfile,
+    Body, BodyLimits, BotDraft, Caller, EventId, EventKind, Installed, Judgement, Message,
+    MessageId, Notified, Outcome, PluginId, User, UserProfile,
 };
 
 /// Something made up that a plugin is asked about.
@@ -29,8 +29,16 @@ pub struct Scenario {
 
 pub enum Act {
     Send(Box<MadeUpSend>),
-    Happens { attempt: u32, what: Box<What> },
-    Notifies { attempt: u32, notice: Box<MadeUpNotice> },
+    Happens {
+        attempt: u32,
+        what: Box<What>,
+    },
+    Notifies {
+        attempt: u32,
+        notice: Box<MadeUpNotice>,
+    },
+    /// It is to say whether it takes its configuration.
+    Configures,
 }
 
 /// A recipient about to be told of a message.
@@ -56,11 +64,15 @@ pub struct MadeUpSend {
 }
 
 /// What a plugin made of a scenario.
+#[derive(Default)]
 pub struct Tried {
-    /// A verdict, what it makes of a content or of a notification, `told`, or `fault`.
+    /// A verdict, what it makes of a content or of a notification, `told`, `taken` or `refused`
+    /// of a configuration, or `fault`.
     pub verdict: String,
     /// Which one.
     pub fault: Option<String>,
+    /// The same in words.
+    pub why: Option<String>,
     /// Of all its calls.
     pub micros: u64,
     /// The most that any of them had.
@@ -69,6 +81,10 @@ pub struct Tried {
     pub judgement: Option<Judgement>,
     /// `None`: it was not asked about a notification, or gave no answer.
     pub notified: Option<Notified>,
+    /// Why it does not take its configuration.
+    pub refusal: Option<String>,
+    /// What its store holds afterwards.
+    pub kv: BTreeMap<String, String>,
     /// What it wanted to send.
     pub sent: Vec<BotDraft>,
     pub log: LogPage,
@@ -110,8 +126,11 @@ pub async fn try_out(
     let mut tried = match act {
         Act::Send(send) => {
             hooks.replace(org, vec![installation]);
-            trying.send(&send).await?
+            let tried = trying.send(&send).await?;
+            keep_staged(&stand_in, Installed { org_id: org, plugin_id: plugin }, &tried);
+            tried
         }
+        Act::Configures => trying.check(installation).await?,
         Act::Happens { attempt, what } => {
             require(&installation, Hook::OnEvent)?;
             if !installation.events.contains(&what.kind()) {
@@ -129,7 +148,17 @@ pub async fn try_out(
     tried.log = hooks.read_log(org, plugin, 0, MOST_LINES);
     tried.imports = stand_in.answered();
     tried.sent = stand_in.sent();
+    tried.kv = stand_in.keys();
     Ok(tried)
+}
+
+/// What a call wrote for a message that would be stored is there after it.
+fn keep_staged(stand_in: &StandIn, plugin: Installed, tried: &Tried) {
+    let judgement = tried.judgement.iter();
+    let stored = judgement.filter(|judged| !matches!(judged.outcome, Outcome::Reject(_)));
+    for staged in stored.flat_map(|judged| &judged.staged) {
+        stand_in.commit(plugin, staged);
+    }
 }
 
 fn require(installation: &Installation, hook: Hook) -> Result<(), TryError> {
@@ -162,14 +191,23 @@ impl Trying<'_> {
         Ok(Tried {
             verdict: word.verdict,
             fault: word.fault,
+            why: word.why,
             micros: steps.iter().map(|step| step.micros).sum(),
             memory_bytes: steps.iter().map(|step| step.memory_bytes).max().unwrap_or(0),
             judgement: Some(judgement),
-            notified: None,
-            sent: Vec::new(),
-            log: LogPage::default(),
-            imports: Vec::new(),
+            ..Tried::default()
         })
+    }
+
+    async fn check(&self, installation: Installation) -> Result<Tried, TryError> {
+        const LIFECYCLE: TryError = TryError::NoHook("lifecycle");
+        let compiled = installation.compiled.ok_or(LIFECYCLE)?;
+        let plugin = (self.caller.org.id, installation.id);
+        let asked = self.hooks.ask_check(&compiled, plugin, installation.config).await;
+        let (called, _) = asked.ok_or(LIFECYCLE)?;
+        let word = |said: &Result<(), String>| if said.is_ok() { "taken" } else { "refused" };
+        let tried = Tried::alone(&called, word);
+        Ok(Tried { refusal: called.outcome.ok().and_then(Result::err), ..tried })
     }
 
     async fn tell(
@@ -213,17 +251,14 @@ impl Trying<'_> {
 impl Tried {
     /// What came of one call about something else than a draft.
     fn alone<T>(called: &Called<T>, word: impl FnOnce(&T) -> &'static str) -> Self {
-        let fault = called.outcome.as_ref().err().map(|fault| fault.as_str().to_owned());
+        let fault = called.outcome.as_ref().err();
         Self {
             verdict: called.outcome.as_ref().map_or("fault", word).to_owned(),
-            fault,
+            fault: fault.map(|fault| fault.as_str().to_owned()),
+            why: fault.map(ToString::to_string),
             micros: u64::try_from(called.took.as_micros()).unwrap_or(u64::MAX),
             memory_bytes: called.memory_bytes,
-            judgement: None,
-            notified: None,
-            sent: Vec::new(),
-            log: LogPage::default(),
-            imports: Vec::new(),
+            ..Self::default()
         }
     }
 }

@@ -261,8 +261,10 @@ impl Validity {
             None => Ok(Self::Valid(body)),
             Some(content) => {
                 body.content = content;
-                body.check(rules.limits)
-                    .map_err(|_| invalid("what it normalised breaks a rule of `content`"))?;
+                body.check(rules.limits).map_err(|broken| {
+                    let why = broken.message;
+                    invalid(&format!("what it normalised breaks a rule of `content`: it {why}"))
+                })?;
                 Ok(Self::Normalised(body))
             }
         }

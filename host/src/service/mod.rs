@@ -59,7 +59,7 @@ pub use outgoing::{LookUp, Names, Outgoing, SystemNames};
 pub use people::{People, PersonRef};
 pub use plugins::{
     BacktestCommand, CanaryEntry, Examined, Guests, PluginEntry, Plugins, RunEntry, RunImport,
-    RunResult, RunVerdict, Stages, VersionEntry, examine, made_up_installation,
+    RunResult, RunVerdict, Stages, VersionEntry, examine, made_up_installation, require_config,
 };
 pub use presence::{OnlineUser, Presence, PresenceView};
 pub use reading::{MOST_IDS, Marked, Reading};

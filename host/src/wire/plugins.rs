@@ -39,6 +39,8 @@ impl LogQuery {
 pub struct ActivateRequest {
     /// SHA-256 in hex; the newest upload where it is left out.
     pub version: Option<String>,
+    /// Takes the place of the plugin's at the same moment.
+    pub config: Option<ConfigRequest>,
     /// What a message meets when the plugin gives no answer.
     on_fault: Option<OnFault>,
     /// The same for content that it is to validate.

@@ -3,15 +3,18 @@
 
 mod answer;
 mod event;
+mod expectation;
 mod notice;
 
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::Value as Json;
 use time::OffsetDateTime;
 
 pub use answer::TriedView;
 use event::MadeUpEvent;
+pub use expectation::Expectation;
 use notice::MadeUpNotification;
 
 use super::request::RawAttachment;
@@ -21,7 +24,7 @@ use crate::{
         Body, BodyLimits, Caller, ContentType, Email, InvalidField, Kind, MessageId, Metadata,
         User, UserId,
     },
-    service::{Act, Door, Hook, LaidOut, MadeUpSend, PluginConfig, Scenario, Tried},
+    service::{Act, Door, Hook, LaidOut, MadeUpSend, PluginConfig, Scenario},
 };
 
 /// Whom a made-up message is to, where it does not say.
@@ -85,7 +88,7 @@ enum DoorName {
 struct MadeUpDraft {
     to: Option<String>,
     #[serde(default)]
-    content: String,
+    content: WrittenContent,
     content_type: Option<String>,
     #[serde(default)]
     attachments: Vec<RawAttachment>,
@@ -94,43 +97,55 @@ struct MadeUpDraft {
     reply_to: Option<MessageId>,
 }
 
-/// Whatever is named must be so.
+/// A content, or the JSON that it is the text of.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Expectation {
-    verdict: Option<String>,
-    fault: Option<String>,
-    /// Of a rejection.
-    code: Option<String>,
-    user_message: Option<String>,
-    /// Of a hold, or of a notification that goes to nobody.
-    reason: Option<String>,
-    /// Of a notification: what it says, where it goes, and when.
-    title: Option<String>,
-    body: Option<String>,
-    channels: Option<Vec<String>>,
-    until_ms: Option<i64>,
-    /// As the plugin left it.
-    content: Option<String>,
-    metadata: Option<Metadata>,
-    preview: Option<String>,
-    /// The names of all of them, in their order.
-    labels: Option<Vec<String>>,
-    /// The contents of all messages that it wanted to send.
-    sent: Option<Vec<String>>,
+#[serde(untagged, expecting = "must be a text, or a JSON object or array that stands for its text")]
+enum WrittenContent {
+    Text(String),
+    Object(serde_json::Map<String, Json>),
+    Array(Vec<Json>),
 }
+
+impl Default for WrittenContent {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
+}
+
+impl WrittenContent {
+    fn into_text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            json => json.to_json().to_string(),
+        }
+    }
+
+    fn to_json(&self) -> Json {
+        match self {
+            Self::Text(text) => text.as_str().into(),
+            Self::Object(fields) => Json::Object(fields.clone()),
+            Self::Array(items) => Json::Array(items.clone()),
+        }
+    }
+}
+
+/// What a fixture calls the word of a plugin on its configuration. It is no [`Hook`]: it decides
+/// about nothing.
+const LIFECYCLE: &str = "lifecycle";
 
 impl TryRequest {
     /// What is to be asked, and what is to come of it. `admin`: who asks.
     pub fn into_scenario(self, admin: &Caller) -> Result<(Scenario, Option<Expectation>)> {
-        let hook = self.hook.as_deref().map(parse_hook).transpose()?;
+        let is_check = self.hook.as_deref() == Some(LIFECYCLE);
+        let hook = self.hook.as_deref().filter(|_| !is_check).map(parse_hook).transpose()?;
         let Context { caller: made_up, door, attempt, now_ms } = self.context;
         let messages_24h = made_up.messages_24h;
         let caller = made_up.over(admin)?;
         let attempt = attempt.unwrap_or(1);
         let now = now_ms.map_or_else(|| Ok(OffsetDateTime::now_utc()), |ms| time("nowMs", ms))?;
-        let subject = Subject::of(hook, (self.draft, self.event, self.notification))?;
-        let act = match subject {
+        let given = (self.draft, self.event, self.notification);
+        let act = match Subject::of((hook, is_check), given)? {
+            Subject::Config => Act::Configures,
             Subject::Event(event) => {
                 Act::Happens { attempt, what: Box::new(event.parse(&caller)?) }
             }
@@ -163,18 +178,21 @@ enum Subject {
     Draft(MadeUpDraft),
     Event(MadeUpEvent),
     Notification(MadeUpNotification),
+    /// That of the plugin.
+    Config,
 }
 
 impl Subject {
     /// The one that is there, if it is for that hook.
     fn of(
-        hook: Option<Hook>,
+        (hook, is_check): (Option<Hook>, bool),
         given: (Option<MadeUpDraft>, Option<MadeUpEvent>, Option<MadeUpNotification>),
     ) -> Result<Self, InvalidField> {
         let subject = match given {
             (Some(draft), None, None) => Self::Draft(draft),
             (None, Some(event), None) => Self::Event(event),
             (None, None, Some(notification)) => Self::Notification(notification),
+            (None, None, None) if is_check => Self::Config,
             (None, None, None) => {
                 let what = "is missing: the message to ask about, an `event` or a `notification`";
                 return Err(InvalidField::new("draft", what));
@@ -185,6 +203,8 @@ impl Subject {
             }
         };
         let (name, is_fit) = match &subject {
+            Self::Config => ("config", true),
+            _ if is_check => ("draft", false),
             Self::Draft(_) => ("draft", !matches!(hook, Some(Hook::OnEvent | Hook::OnNotify))),
             Self::Event(_) => ("event", matches!(hook, None | Some(Hook::OnEvent))),
             Self::Notification(_) => ("notification", matches!(hook, None | Some(Hook::OnNotify))),
@@ -195,7 +215,7 @@ impl Subject {
 }
 
 fn parse_hook(name: &str) -> Result<Hook, InvalidField> {
-    let what = "must be before-send, validate-content, on-event or on-notify";
+    let what = "must be before-send, validate-content, on-event, on-notify or lifecycle";
     Hook::parse(name).ok_or_else(|| InvalidField::new("hook", what))
 }
 
@@ -235,7 +255,7 @@ impl MadeUpDraft {
     fn parse(self, limits: &BodyLimits) -> Result<Body, InvalidField> {
         let content_type = self.content_type.as_deref().map(ContentType::parse).transpose()?;
         let body = Body {
-            content: self.content,
+            content: self.content.into_text(),
             content_type: content_type.unwrap_or(ContentType::Text),
             attachments: self.attachments.into_iter().map(Into::into).collect(),
             metadata: self.metadata,
@@ -256,58 +276,9 @@ impl From<DoorName> for Door {
     }
 }
 
-impl Expectation {
-    /// What is not as it was to be, each as a sentence.
-    pub fn misses(&self, tried: &Tried) -> Vec<String> {
-        let found = TriedView::from(tried);
-        let mut misses = Misses(Vec::new());
-        misses.compare("verdict", self.verdict.as_ref(), Some(&found.verdict));
-        misses.compare("fault", self.fault.as_ref(), found.fault.as_ref());
-        misses.compare("code", self.code.as_ref(), found.code.as_ref());
-        misses.compare("userMessage", self.user_message.as_ref(), found.user_message.as_ref());
-        misses.compare("reason", self.reason.as_ref(), found.reason.as_ref());
-        misses.compare("title", self.title.as_ref(), found.title.as_ref());
-        misses.compare("body", self.body.as_ref(), found.body.as_ref());
-        let channels = found.channels.as_ref();
-        let channels = channels.map(|names| names.iter().map(ToString::to_string).collect());
-        misses.compare("channels", self.channels.as_ref(), channels.as_ref());
-        misses.compare("untilMs", self.until_ms.as_ref(), found.until_ms.as_ref());
-        let body = tried.judgement.as_ref().map(|judgement| &judgement.body);
-        misses.compare("content", self.content.as_ref(), body.map(|body| &body.content));
-        misses.compare("metadata", self.metadata.as_ref(), body.map(|body| &body.metadata));
-        misses.compare(
-            "preview",
-            self.preview.as_ref(),
-            body.and_then(|body| body.preview.as_ref()),
-        );
-        let labels = found.labels.iter().map(|label| label.name.clone()).collect();
-        misses.compare("labels", self.labels.as_ref(), Some(&labels));
-        let sent = tried.sent.iter().map(|draft| draft.body.content.clone()).collect();
-        misses.compare("sent", self.sent.as_ref(), Some(&sent));
-        misses.0
-    }
-}
-
-struct Misses(Vec<String>);
-
-impl Misses {
-    fn compare<T: PartialEq + std::fmt::Debug>(
-        &mut self,
-        what: &str,
-        wanted: Option<&T>,
-        found: Option<&T>,
-    ) {
-        let Some(wanted) = wanted else { return };
-        if found != Some(wanted) {
-            let found = found.map_or_else(|| "nothing".to_owned(), |found| format!("{found:?}"));
-            self.0.push(format!("{what} is {found}, and was to be {wanted:?}"));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value as Json, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -335,8 +306,8 @@ mod tests {
         let notification = || serde_json::from_value(json!({ "message": { "body": {} } }));
         let draft = || serde_json::from_value(json!({})).ok();
 
-        assert!(Subject::of(hook("on-notify"), (None, None, notification().ok())).is_ok());
-        assert!(Subject::of(None, (None, event().ok(), None)).is_ok());
+        assert!(Subject::of((hook("on-notify"), false), (None, None, notification().ok())).is_ok());
+        assert!(Subject::of((None, false), (None, event().ok(), None)).is_ok());
         for (hook, given) in [
             (hook("before-send"), (None, None, notification().ok())),
             (hook("on-notify"), (None, event().ok(), None)),
@@ -344,8 +315,24 @@ mod tests {
             (None, (draft(), event().ok(), None)),
             (None, (None, None, None)),
         ] {
-            assert!(Subject::of(hook, given).is_err());
+            assert!(Subject::of((hook, false), given).is_err());
         }
+        assert!(matches!(Subject::of((None, true), (None, None, None)), Ok(Subject::Config)));
+        assert!(Subject::of((None, true), (draft(), None, None)).is_err());
+    }
+
+    #[test]
+    fn content_may_be_written_as_the_json_that_it_is() {
+        let text = |content: Json| {
+            let request = parse(json!({ "draft": { "content": content } })).unwrap();
+            request.draft.unwrap().content.into_text()
+        };
+
+        assert_eq!(text(json!("[1]")), "[1]");
+        assert_eq!(text(json!({ "a": [1, "b"] })), r#"{"a":[1,"b"]}"#);
+        assert_eq!(text(json!([])), "[]");
+        let refused = parse(json!({ "draft": { "content": 1 } })).unwrap_err();
+        assert!(refused.to_string().contains("must be a text"), "{refused}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use crate::{
     Body, Call, Context, Decision, Draft, Failure,
     bindings::{before_send, lifecycle, on_event, on_notify, validate_content},
-    event, notify, validate,
+    event, log, notify, validate,
 };
 
 /// A plugin. Each hook has a default that does nothing; only those that [`export!`](crate::export)
@@ -206,16 +206,19 @@ impl<T: Plugin> before_send::exports::duologue::plugin::before_send::Guest for T
         draft: Draft,
         previous: Option<Body>,
     ) -> Result<Decision, Failure> {
+        log::take_panics();
         T::before_send(context, draft, previous)
     }
 }
 
 impl<T: Plugin> validate_content::exports::duologue::plugin::validate_content::Guest for T {
     fn content_types() -> Vec<validate::ContentType> {
+        log::take_panics();
         T::content_types()
     }
 
     fn validate(context: Context, body: Body) -> Result<validate::Validity, Failure> {
+        log::take_panics();
         T::validate(context, body)
     }
 }
@@ -226,22 +229,26 @@ impl<T: Plugin> on_notify::exports::duologue::plugin::on_notify::Guest for T {
         notification: notify::Notification,
         recipient: notify::Recipient,
     ) -> Result<notify::Decision, Failure> {
+        log::take_panics();
         T::on_notify(call, notification, recipient)
     }
 }
 
 impl<T: Plugin> on_event::exports::duologue::plugin::on_event::Guest for T {
     fn kinds() -> Vec<event::Kind> {
+        log::take_panics();
         T::event_kinds()
     }
 
     fn on_event(call: Call, event: event::Event) -> Result<(), Failure> {
+        log::take_panics();
         T::on_event(call, event)
     }
 }
 
 impl<T: Plugin> lifecycle::exports::duologue::plugin::lifecycle::Guest for T {
     fn check() -> Result<(), String> {
+        log::take_panics();
         T::check()
     }
 }

@@ -25,14 +25,18 @@
 //!
 //! Only what a plugin calls is imported by its component, so an admin has to grant no more than
 //! what it uses: [`kv`], [`http`], [`secrets`], [`directory`], [`history`] and [`messages`] are
-//! capabilities; [`config`] and [`log`] are everybody's. Outside of a server `config` and `log`
-//! answer from [`testing`], and the capabilities panic: `duologue plugin test` has them all.
+//! capabilities; [`config`] and [`log`] are everybody's. In `cargo test` they answer from
+//! [`testing`], each thread for itself; `http` and `secrets` panic there, and `duologue plugin
+//! test` has them all.
+//!
+//! A plugin that panics writes where and why to its log before it traps.
 //!
 //! Types and their limits are described in the `wit/` folder, item by item.
 
 #[doc(hidden)]
 pub mod bindings;
 
+mod capabilities;
 pub mod config;
 mod decide;
 pub mod event;
@@ -40,16 +44,16 @@ pub mod event;
 mod heap;
 mod hooks;
 pub mod log;
+#[cfg(not(target_family = "wasm"))]
+mod memory;
 pub mod notify;
 pub mod testing;
 mod texts;
 pub mod validate;
 
-pub use bindings::base::duologue::plugin::{
-    directory, history, http, kv, messages, secrets,
-    types::{
-        Attachment, Body, Call, Caller, Context, Decision, Door, Draft, Failure, Hold, Kind, Label,
-        Message, OnExpiry, Patch, Person, Rejection, Severity, Verdict,
-    },
+pub use bindings::base::duologue::plugin::types::{
+    Attachment, Body, Call, Caller, Context, Decision, Door, Draft, Failure, Hold, Kind, Label,
+    Message, OnExpiry, Patch, Person, Rejection, Severity, Verdict,
 };
+pub use capabilities::{directory, history, http, kv, messages, secrets};
 pub use hooks::Plugin;

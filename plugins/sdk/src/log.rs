@@ -12,6 +12,13 @@ pub fn write(level: Level, text: &str) {
     host::write(level, text);
 }
 
+/// Lets a panic end in the log, or nobody could read it. Each call is a fresh instance, so each
+/// begins with this.
+pub(crate) fn take_panics() {
+    #[cfg(target_family = "wasm")]
+    std::panic::set_hook(Box::new(|panic| error(&panic.to_string().replace('\n', " "))));
+}
+
 /// A line for the curious.
 pub fn debug(text: &str) {
     write(Level::Debug, text);

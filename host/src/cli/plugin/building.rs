@@ -116,8 +116,10 @@ impl Project {
         let command = format!("{setup}\nexec cargo build --release --target {RUST_TARGET}");
         self.run("bash", &["-c", &command]).await?;
         // Cargo writes an underscore for each dash.
-        let built = format!("target/{RUST_TARGET}/release/{}.wasm", self.name.replace('-', "_"));
-        let built = self.folder.join(built);
+        let built = format!("{RUST_TARGET}/release/{}.wasm", self.name.replace('-', "_"));
+        let target = std::env::var_os("CARGO_TARGET_DIR").filter(|target| !target.is_empty());
+        let target = self.folder.join(target.unwrap_or_else(|| "target".into()));
+        let built = target.join(built);
         std::fs::copy(&built, self.component()).map_err(|error| CliError::File(built, error))?;
         Ok(())
     }
@@ -145,7 +147,6 @@ impl Project {
             // Those of a server's own build do not fit a plugin.
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .env_remove("CARGO_TARGET_DIR")
             .stdout(std::io::stderr())
             .kill_on_drop(true)
             .status()

@@ -6,6 +6,7 @@ mod made_up;
 mod new;
 mod push;
 mod replay;
+mod report;
 mod template;
 mod testing;
 
@@ -13,8 +14,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
+use serde_json::Value as Json;
+
 use super::CliError;
-use crate::settings::Settings;
+use crate::{service::PluginConfig, settings::Settings};
 
 /// Write, build and upload plugins. Needs no database and no running server but for `push`.
 #[derive(Subcommand)]
@@ -70,4 +73,24 @@ fn component_of(path: &Path) -> Result<PathBuf, CliError> {
 
 fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     std::fs::read(path).map_err(|error| CliError::File(path.to_owned(), error))
+}
+
+/// A JSON object, as it is or as `@FILE`.
+fn parse_object(text: &str) -> Result<Json, String> {
+    let held;
+    let text = match text.strip_prefix('@') {
+        None => text,
+        Some(path) => {
+            held = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+            &held
+        }
+    };
+    let parsed: Json = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if parsed.is_object() { Ok(parsed) } else { Err("must be a JSON object".to_owned()) }
+}
+
+/// A plugin's configuration.
+fn parse_config(text: &str) -> Result<PluginConfig, String> {
+    let parsed = parse_object(text)?;
+    serde_json::from_value(parsed).map_err(|error| format!("must be an object of texts: {error}"))
 }

@@ -6,9 +6,10 @@ use serde_json::{Value as Json, json};
 
 use super::{
     super::{CliError, output},
-    component_of, read,
+    component_of, parse_config, parse_object, read,
+    report::{dry_runs, listed},
 };
-use crate::auth;
+use crate::{auth, service::PluginConfig};
 
 /// Upload a plugin, as an admin of the org.
 #[derive(Args)]
@@ -28,10 +29,13 @@ pub(in crate::cli) struct PushArgs {
     /// An admin's token
     #[arg(long, env = "DUOLOGUE_TOKEN", hide_env_values = true)]
     token: String,
-    /// Replace its configuration: a JSON object of texts
-    #[arg(long, value_name = "JSON", value_parser = parse_object)]
-    configure: Option<Json>,
-    /// Grant what it imports: a JSON object such as `{"kv": {}}`
+    /// Replace its configuration: a JSON object of texts, or `@FILE` that holds one
+    ///
+    /// With `--activate` it counts from the same message on as the version, which is asked about
+    /// it; without, the active version is.
+    #[arg(long, value_name = "JSON", value_parser = parse_config)]
+    configure: Option<PluginConfig>,
+    /// Grant what it imports: a JSON object such as `{"kv": {}}`, or `@FILE`
     #[arg(long, value_name = "JSON", value_parser = parse_object)]
     grants: Option<Json>,
     /// Let this version decide from the next message on
@@ -61,28 +65,61 @@ pub(super) async fn run(args: PushArgs) -> Result<(), CliError> {
     let client = auth::client().build().map_err(|error| CliError::Usage(error.to_string()))?;
     let door = Door { client, url, org: args.org, token: args.token };
     let mut answer = door.ask(Method::PUT, "", Body::Component(read(&path)?)).await?;
-    let version = answer["version"].clone();
+    let version = answer["version"].as_str().unwrap_or_default().to_owned();
+    if !args.json {
+        output::text(&uploaded(&name, &version, &answer))?;
+    }
+    let mut done = Vec::new();
     if let Some(grants) = args.grants {
-        answer = door.ask(Method::PUT, "/grants", Body::Json(grants)).await?;
+        answer =
+            door.ask(Method::PUT, "/grants", Body::Json(grants)).await.map_err(stays(&done))?;
+        done.push("the grants are set");
     }
-    if let Some(config) = args.configure {
-        answer = door.ask(Method::PUT, "/config", Body::Json(config)).await?;
-    }
+    let is_configured = args.configure.is_some();
     if args.activate {
-        let chosen = json!({ "version": version });
-        answer = door.ask(Method::POST, "/activate", Body::Json(chosen)).await?;
+        let mut chosen = json!({ "version": version });
+        if let Some(config) = args.configure {
+            chosen["config"] = json!(config);
+        }
+        let activated = door.ask(Method::POST, "/activate", Body::Json(chosen)).await;
+        answer = activated.map_err(stays(&done))?;
+    } else if let Some(config) = args.configure {
+        let set = door.ask(Method::PUT, "/config", Body::Json(json!(config))).await;
+        answer = set.map_err(stays(&done))?;
     }
     if args.json {
         return output::json(&answer);
     }
-    let text = |field: &str| answer[field].as_str().unwrap_or("none").to_owned();
-    output::text(&format!(
-        "{name} {version} is uploaded.\nactive version: {active}\nhooks: {hooks}\nimports: {imports}\n",
-        version = version.as_str().unwrap_or_default(),
-        active = text("activeVersion"),
+    let active = answer["activeVersion"].as_str();
+    let configured = match (is_configured, active) {
+        (false, _) => "",
+        (true, None) => "configuration: set\n",
+        (true, Some(_)) => "configuration: set (the active version reads it from now on)\n",
+    };
+    output::text(&format!("{configured}active version: {}\n", active.unwrap_or("none")))
+}
+
+/// What the server found in it.
+fn uploaded(name: &str, version: &str, answer: &Json) -> String {
+    let versions = answer["versions"].as_array().map_or(&[][..], Vec::as_slice);
+    let newest = versions.iter().find(|entry| entry["version"] == *version);
+    let had_config = answer["config"].as_object().is_some_and(|config| !config.is_empty());
+    format!(
+        "{name} {version} is uploaded.\nhooks: {hooks}\nimports: {imports}\n{dry_runs}",
         hooks = listed(&answer["hooks"]),
         imports = listed(&answer["imports"]),
-    ))
+        dry_runs = newest.map(|it| dry_runs(&it["report"], had_config)).unwrap_or_default(),
+    )
+}
+
+/// Says beside a refusal what was done before it and stays.
+fn stays(done: &[&str]) -> impl Fn(CliError) -> CliError {
+    let kept = [&["The version stays uploaded"], done].concat().join(", ");
+    move |refusal| {
+        CliError::Usage(format!(
+            "{refusal}\n{kept}; what is active and its configuration are as before."
+        ))
+    }
 }
 
 enum Body {
@@ -121,14 +158,4 @@ impl Door {
 fn refusal(status: StatusCode, answer: &Json) -> CliError {
     let detail = answer["detail"].as_str().or(answer["title"].as_str());
     CliError::Usage(format!("the server answered {status}: {}", detail.unwrap_or("no more")))
-}
-
-fn listed(names: &Json) -> String {
-    let names = names.as_array().map_or(&[][..], Vec::as_slice);
-    names.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(", ")
-}
-
-fn parse_object(text: &str) -> Result<Json, String> {
-    let parsed: Json = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    if parsed.is_object() { Ok(parsed) } else { Err("must be a JSON object".to_owned()) }
 }

@@ -1,14 +1,18 @@
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use clap::Args;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use super::{
     super::{CliError, output},
     component_of, read,
 };
 use crate::{
-    domain::{RunContent, RunRecord},
+    domain::{RunContent, RunRecord, Step},
     plugin::{Compiled, Hook, PluginHost, Replayed, replay_limits},
     wire::{CallView, ReceiptsView},
 };
@@ -20,7 +24,8 @@ pub(in crate::cli) struct ReplayArgs {
     receipt: PathBuf,
     /// A `.wasm`, or the folder of a plugin that is built
     component: PathBuf,
-    /// Only the calls of the plugin that has this name in the org
+    /// Only the calls of the plugin that has this name in the org; left out, of the one whose
+    /// version the component is
     #[arg(long)]
     plugin: Option<String>,
     /// Go on where the component is not the version that was asked then
@@ -42,7 +47,16 @@ pub(super) async fn run(args: &ReplayArgs) -> Result<(), CliError> {
             let path = args.receipt.display();
             CliError::Usage(format!("{path} is no answer of `GET …/receipt`: {error}"))
         })?;
-    let mut replay = Replay { args, wasm, ready: None, replayed: 0, differing: 0, skipped: 0 };
+    let mut replay = Replay {
+        args,
+        meant: meant(args, &receipts, &format!("{:x}", Sha256::digest(&wasm)))?,
+        wasm,
+        ready: None,
+        replayed: 0,
+        differing: 0,
+        skipped: 0,
+        left_out: 0,
+    };
     for receipt in &receipts.receipts {
         // Of a file that may be anybody's: nothing in it steers the terminal.
         let asked_at = receipt.asked_at.escape_debug();
@@ -59,22 +73,54 @@ pub(super) async fn run(args: &ReplayArgs) -> Result<(), CliError> {
 
 struct Replay<'a> {
     args: &'a ReplayArgs,
+    /// The names of those whose calls are run again.
+    meant: BTreeSet<String>,
     wasm: Vec<u8>,
     ready: Option<Ready>,
     replayed: usize,
     differing: usize,
     /// Calls of the plugin that could not be run again.
     skipped: usize,
+    /// Calls of other plugins.
+    left_out: usize,
+}
+
+/// The plugin that was named; else those that the component is a version of, or, where it is
+/// none that was asked, all of them.
+fn meant(
+    args: &ReplayArgs,
+    receipts: &ReceiptsView,
+    version: &str,
+) -> Result<BTreeSet<String>, CliError> {
+    let calls = receipts.receipts.iter().flat_map(|receipt| &receipt.calls);
+    let names = |is_meant: &dyn Fn(&Step) -> bool| -> BTreeSet<String> {
+        let steps = calls.clone().map(|call| &call.step).filter(|step| is_meant(step));
+        steps.map(|step| step.plugin.clone()).collect()
+    };
+    let all = names(&|_| true);
+    if let Some(name) = &args.plugin {
+        if all.contains(name) {
+            return Ok(BTreeSet::from([name.clone()]));
+        }
+        let all = all.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(CliError::Usage(format!(
+            "no plugin of this receipt is called {name}; it has {}",
+            all.escape_debug(),
+        )));
+    }
+    let own = names(&|step| step.version == version);
+    Ok(if own.is_empty() { all } else { own })
 }
 
 impl Replay<'_> {
     async fn call(&mut self, call: &CallView) -> Result<(), CliError> {
         let step = &call.step;
-        let is_meant = self.args.plugin.as_ref().is_none_or(|name| *name == step.plugin);
         let version = short(&step.version);
         let title = format!("  {} {} {version}", step.plugin, step.hook).escape_debug().to_string();
-        if !is_meant {
-            return Ok(());
+        if !self.meant.contains(&step.plugin) {
+            self.left_out += 1;
+            let name = step.plugin.escape_debug();
+            return output::line(format!("  a call of {name}, another plugin's: left out"));
         }
         let Some(run) = &call.run else {
             return output::line(format!("{title}: no guest ran ({})", step.verdict));
@@ -103,12 +149,11 @@ impl Replay<'_> {
             ));
         };
         self.replayed += 1;
-        let (mark, differs) = compare((run, &content), &replayed);
+        let (now, differs) = compare((run, &content), &replayed);
         self.differing += usize::from(differs);
         output::line(format!(
-            "{title}: then {}, now {}{mark} ({} µs, {} KiB)",
+            "{title}: then {}, now {now} ({} µs, {} KiB)",
             run.answered,
-            replayed.answered,
             replayed.took.as_micros(),
             replayed.memory_bytes / 1024,
         ))
@@ -145,8 +190,11 @@ impl Replay<'_> {
     }
 
     fn end(self) -> Result<(), CliError> {
-        let Self { replayed, differing, skipped, .. } = self;
-        let sum = format!("{replayed} replayed, {differing} differ, {skipped} could not be");
+        let Self { replayed, differing, skipped, left_out, .. } = self;
+        let mut sum = format!("{replayed} replayed, {differing} differ, {skipped} could not be");
+        if left_out > 0 {
+            sum = format!("{sum}; {left_out} of other plugins left out");
+        }
         if replayed == 0 {
             return Err(CliError::Usage(format!(
                 "{sum}: nothing of this receipt could be run again with this component"
@@ -159,16 +207,17 @@ impl Replay<'_> {
     }
 }
 
-/// What to say of the two answers, and whether they differ.
+/// What to say of the answer beside the one that was recorded, and whether they differ.
 fn compare((run, content): (&RunRecord, &RunContent), replayed: &Replayed) -> (String, bool) {
     if let Some(diverged) = &replayed.diverged {
-        return (format!(": diverged: {diverged}"), true);
+        // What it made of an import without an answer says nothing.
+        return (format!("it has diverged: {diverged}"), true);
     }
     if Some(content.salt.sha256_of(&replayed.answer.to_string())) == run.answer_sha256 {
-        return (", the same".to_owned(), false);
+        return (format!("{}, the same", replayed.answered), false);
     }
-    let what = if replayed.answered == run.answered { "in its details" } else { "" };
-    (format!(": differs {what}").trim_end().to_owned(), true)
+    let what = if replayed.answered == run.answered { " in its details" } else { "" };
+    (format!("{}: differs{what}", replayed.answered), true)
 }
 
 fn short(version: &str) -> &str {

@@ -55,6 +55,7 @@ const RUST: &[File] = files![
     "src/lib.rs" from "plugins/templates/rust/src/lib.rs",
     "sdk/Cargo.toml" from "plugins/sdk/Cargo.toml",
     "sdk/src/bindings.rs" from "plugins/sdk/src/bindings.rs",
+    "sdk/src/capabilities.rs" from "plugins/sdk/src/capabilities.rs",
     "sdk/src/config.rs" from "plugins/sdk/src/config.rs",
     "sdk/src/decide.rs" from "plugins/sdk/src/decide.rs",
     "sdk/src/event.rs" from "plugins/sdk/src/event.rs",
@@ -62,6 +63,7 @@ const RUST: &[File] = files![
     "sdk/src/hooks.rs" from "plugins/sdk/src/hooks.rs",
     "sdk/src/lib.rs" from "plugins/sdk/src/lib.rs",
     "sdk/src/log.rs" from "plugins/sdk/src/log.rs",
+    "sdk/src/memory.rs" from "plugins/sdk/src/memory.rs",
     "sdk/src/notify.rs" from "plugins/sdk/src/notify.rs",
     "sdk/src/testing.rs" from "plugins/sdk/src/testing.rs",
     "sdk/src/texts.rs" from "plugins/sdk/src/texts.rs",
@@ -73,6 +75,7 @@ const JAVASCRIPT: &[File] = files![
     "jsconfig.json" from "plugins/templates/javascript/jsconfig.json",
     "package.json" from "plugins/templates/javascript/package.json",
     "plugin.js" from "plugins/templates/javascript/plugin.js",
+    "types.mjs" from "plugins/templates/javascript/types.mjs",
     "wit/plugin.wit" from "plugins/templates/plugin.wit",
 ];
 

@@ -1,14 +1,21 @@
-//! Plugins that decide no more: whoever switches one off because it fails still reads why.
+//! Plugins that do not decide, or no more: whoever switches one off because it fails still reads
+//! why, and so does whoever cannot switch one on.
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Installed, Live, Post};
+use super::{Hooks, Installed, Live, OrgPlugins, Post};
 use crate::{
-    domain::PluginId,
-    plugin::{Hook, Limits, fault::FaultLog, lines::GuestLog, meter::Meter},
+    domain::{OrgId, PluginId},
+    plugin::{
+        Hook,
+        fault::FaultLog,
+        lines::{GuestLog, LogPage},
+        meter::Meter,
+    },
 };
 
-/// How a plugin fared, and what it wrote, while it decided.
+/// How a plugin fared while it decided, and what it wrote, also when it was only asked about its
+/// configuration.
 pub(super) struct Former {
     pub(super) id: PluginId,
     pub(super) log: Arc<GuestLog>,
@@ -44,25 +51,66 @@ impl Former {
         let gone = |id: PluginId| now.iter().all(|plugin| plugin.id != id);
         let known = known.iter().filter(|former| gone(former.id)).cloned();
         let left = before.iter().filter(|plugin| gone(plugin.id)).map(Self::of).map(Arc::new);
-        let all: Vec<_> = known.chain(left).collect();
+        Self::newest(known.chain(left).collect())
+    }
+
+    fn newest(all: Vec<Arc<Self>>) -> Arc<[Arc<Self>]> {
         all[all.len().saturating_sub(Self::MOST)..].into()
     }
 
     pub(super) fn meter(&self, hook: Hook) -> Option<&Arc<Meter>> {
         self.posts.iter().find(|post| post.hook == hook).map(|post| &post.meter)
     }
+}
 
-    pub(super) fn read(&self, limits: &Limits) -> Vec<Live> {
-        read(&self.posts, self.uses_http, limits)
+impl OrgPlugins {
+    fn former(&self, plugin: PluginId) -> Option<&Former> {
+        self.former.iter().find(|former| former.id == plugin).map(AsRef::as_ref)
+    }
+
+    fn log(&self, plugin: PluginId) -> Option<&Arc<GuestLog>> {
+        let installed = self.installed.iter().find(|installed| installed.id == plugin);
+        let log = installed.map(|installed| &installed.callee.log);
+        log.or(self.former(plugin).map(|former| &former.log))
     }
 }
 
-/// How a plugin fares at each hook.
-pub(super) fn read(posts: &[Post], uses_http: bool, limits: &Limits) -> Vec<Live> {
-    let live = posts.iter().map(|post| Live {
-        hook: post.hook.as_str(),
-        counters: post.meter.read(limits.patience(post.hook, uses_http), limits.memory_bytes),
-        breaker: post.breaker.read(Instant::now()),
-    });
-    live.collect()
+impl Hooks {
+    /// How a plugin fares at each hook, or fared while it decided.
+    pub fn read(&self, org: OrgId, plugin: PluginId) -> Vec<Live> {
+        let Some(plugins) = self.plugins_of(org) else { return Vec::new() };
+        let installed = plugins.installed.iter().find(|installed| installed.id == plugin);
+        let installed = installed.map(|known| (&known.posts, known.uses_http));
+        let former = plugins.former(plugin).map(|former| (&former.posts, former.uses_http));
+        let Some((posts, uses_http)) = installed.or(former) else { return Vec::new() };
+        let limits = &self.host.0.limits;
+        let live = posts.iter().map(|post| Live {
+            hook: post.hook.as_str(),
+            counters: post.meter.read(limits.patience(post.hook, uses_http), limits.memory_bytes),
+            breaker: post.breaker.read(Instant::now()),
+        });
+        live.collect()
+    }
+
+    /// The lines of a plugin's guests after that number.
+    pub fn read_log(&self, org: OrgId, plugin: PluginId, after: u64, most: usize) -> LogPage {
+        let plugins = self.plugins_of(org);
+        let log = plugins.as_ref().and_then(|plugins| plugins.log(plugin));
+        log.map(|log| log.page(after, most)).unwrap_or_default()
+    }
+
+    /// The log that admins read of this plugin; a new one where there is none.
+    pub(in crate::plugin) fn log_of(&self, org: OrgId, plugin: PluginId) -> Arc<GuestLog> {
+        let mut plugins = self.place_of(org);
+        if let Some(log) = plugins.log(plugin) {
+            return Arc::clone(log);
+        }
+        let limits = &self.host.0.limits;
+        let log = Arc::new(GuestLog::new(limits.log_kept_lines, limits.log_kept_bytes));
+        let (uses_http, posts) = (false, Vec::new());
+        let unheard = Former { id: plugin, log: Arc::clone(&log), uses_http, posts };
+        let known = plugins.former.iter().cloned();
+        plugins.former = Former::newest(known.chain([Arc::new(unheard)]).collect());
+        log
+    }
 }

@@ -88,6 +88,7 @@ impl Plugins {
         let version = plugin.canary.ok_or(CANARY)?.version;
         let activation = Activation {
             version: &version,
+            config: None,
             terms: Terms::default(),
             action: "plugin.canary.promote",
         };

@@ -8,7 +8,7 @@ use super::{
     Plugins,
     canaries::{drop_canary, settle_canary},
     content_types::require_unowned,
-    entry::{PluginEntry, hex, unhex},
+    entry::{PluginEntry, hex, named, unhex},
     examination::{Examined, examine},
     grants::require_granted,
 };
@@ -35,6 +35,8 @@ pub(super) struct Deed {
 /// Which version is to decide, and how it came to that.
 pub(super) struct Activation<'a> {
     pub version: &'a [u8],
+    /// `None`: that of the plugin stays.
+    pub config: Option<Config>,
     pub terms: Terms,
     pub action: &'static str,
 }
@@ -113,7 +115,7 @@ impl Plugins {
         check_config(&config)?;
         let active = self.find(caller, name).await?.active_version;
         if let Some(active) = active.as_deref() {
-            self.require_taken(caller, name, active, &config).await?;
+            self.require_taken(caller, name, active, &config).await.map_err(of_active)?;
         }
         let (mut tx, plugin) = self.lock(caller, name).await?;
         if plugin.active_version.as_deref().map(hex) != active {
@@ -152,24 +154,26 @@ impl Plugins {
         self.finish(caller, tx, name, Deed { action: "plugin.order", detail }).await
     }
 
-    /// Makes a version decide from the next message on; without one, the newest upload.
+    /// Makes a version decide from the next message on; without one, the newest upload. With a
+    /// configuration, that takes the place of the plugin's at the same moment.
     pub async fn activate(
         &self,
         caller: &Caller,
         name: &str,
-        version: Option<&str>,
+        (version, config): (Option<&str>, Option<Config>),
         terms: Terms,
     ) -> Result<PluginEntry> {
+        config.as_ref().map(check_config).transpose()?;
         let plugin = self.find(caller, name).await?;
+        let mut versions = plugin.versions.iter().map(|entry| entry.version.as_str());
         let chosen = match version {
-            None => plugin.versions.first(),
-            Some(wanted) => plugin.versions.iter().find(|entry| entry.version == wanted),
+            None => versions.next().ok_or(PLUGIN)?,
+            Some(wanted) => named(versions, wanted)?,
         };
-        let chosen = chosen.and_then(|entry| unhex(&entry.version)).ok_or_else(|| {
-            Error::invalid("version", "must be one that was uploaded under this name")
-        })?;
-        let activation = Activation { version: &chosen, terms, action: "plugin.activate" };
-        self.set_active(caller, name, activation).await
+        let chosen = unhex(chosen).ok_or(PLUGIN)?;
+        let activation = Activation { version: &chosen, config, terms, action: "plugin.activate" };
+        // Boxed, because it is large as a future.
+        Box::pin(self.set_active(caller, name, activation)).await
     }
 
     /// No version decides any more; all of it is kept.
@@ -189,16 +193,21 @@ impl Plugins {
         name: &str,
         activation: Activation<'_>,
     ) -> Result<PluginEntry> {
-        let Activation { version, terms, action } = activation;
-        let config = self.find(caller, name).await?.config;
+        let Activation { version, config: new, terms, action } = activation;
+        let stored = self.find(caller, name).await?.config;
+        let config = new.as_ref().unwrap_or(&stored);
         // Boxed, because it is large as a future.
-        Box::pin(self.require_taken(caller, name, &hex(version), &config)).await?;
+        Box::pin(self.require_taken(caller, name, &hex(version), config)).await?;
         let (mut tx, plugin) = self.lock(caller, name).await?;
         let report = plugins::find_report(&mut tx.conn(), plugin.id, version).await?;
         let report = report.ok_or(PLUGIN)?;
         require_granted(&plugin, &report)?;
         require_unowned(&mut tx, plugin.id, &report).await?;
-        if plugin.config != config {
+        let mut config_revision = plugin.config_revision;
+        if let Some(config) = &new {
+            plugins::update_config(&mut tx.conn(), plugin.id, config).await?;
+            config_revision += 1;
+        } else if plugin.config != stored {
             return Err(Error::Conflict(
                 "the configuration was changed meanwhile; try again".into(),
             ));
@@ -207,7 +216,7 @@ impl Plugins {
         settle_canary(&mut tx, &plugin, version).await?;
         let detail = json!({
             "version": hex(version),
-            "configRevision": plugin.config_revision,
+            "configRevision": config_revision,
             "onFault": terms.on_fault.unwrap_or(plugin.on_fault),
             "onContentFault": terms.on_content_fault.unwrap_or(plugin.on_content_fault),
             "autoRollback": terms.auto_rollback.unwrap_or(plugin.auto_rollback),
@@ -239,10 +248,11 @@ impl Plugins {
         config: &Config,
     ) -> Result<()> {
         let compiled = self.load(org_id, plugin_id, version).await.map_err(Error::unavailable)?;
-        self.hooks
-            .check(&compiled, org_id, config.clone())
-            .await
-            .map_err(|refusal| Error::invalid("config", format!("is not taken: {refusal}")))
+        self.hooks.check(&compiled, (org_id, plugin_id), config.clone()).await.map_err(|refusal| {
+            let version = hex(version);
+            let short = version.get(..SHORT).unwrap_or(&version);
+            Error::invalid("config", format!("is not taken by version {short}: {refusal}"))
+        })
     }
 
     /// The lines that the guests of a plugin wrote after that number.
@@ -291,6 +301,21 @@ impl Plugins {
         self.refresh(caller.org.id).await?;
         self.find(caller, name).await
     }
+}
+
+/// Digits of a version that tell it from others for people.
+const SHORT: usize = 12;
+
+/// Says of a configuration that was refused whose word that is, and what to do.
+fn of_active(refused: Error) -> Error {
+    let Error::Invalid(mut fields) = refused else { return refused };
+    for field in &mut fields {
+        field.message.push_str(
+            " (the active version; what only another one takes is set with its activation: \
+             `config` in the body of `POST …/activate`)",
+        );
+    }
+    Error::Invalid(fields)
 }
 
 pub(super) async fn note(tx: &mut OrgTx, caller: &Caller, name: &str, deed: &Deed) -> Result<()> {

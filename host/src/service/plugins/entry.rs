@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use time::OffsetDateTime;
 
 use crate::{
+    Error, Result,
     db::plugins::{Config, Grants, PluginRow, VersionRow},
     domain::{OnFault, Phase},
     plugin::Live,
@@ -92,4 +93,39 @@ impl PluginEntry {
 pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes().chunks(2);
     digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
+/// The one of these versions, in hex, that somebody has named in full or by its first digits.
+pub(super) fn named<'a>(
+    versions: impl IntoIterator<Item = &'a str>,
+    wanted: &str,
+) -> Result<&'a str> {
+    let fits = |version: &&str| wanted.len() >= LEAST_DIGITS && version.starts_with(wanted);
+    let mut fitting = versions.into_iter().filter(fits);
+    let what = match (fitting.next(), fitting.next()) {
+        (Some(version), None) => return Ok(version),
+        (Some(_), Some(_)) => "names more than one upload: give more of its digits",
+        (None, _) => "must be one that was uploaded under this name, by its first 8 digits or more",
+    };
+    Err(Error::invalid("version", what))
+}
+
+/// So that nobody hits a version by chance.
+const LEAST_DIGITS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_named_by_as_many_digits_as_tell_it_from_others() {
+        let versions = ["0123456789ab", "0123456789cd", "fedcba987654"];
+        let named = |wanted| named(versions, wanted).ok();
+
+        assert_eq!(named("0123456789ab"), Some("0123456789ab"));
+        assert_eq!(named("fedcba98"), Some("fedcba987654"));
+        for unfit in ["0123456789", "fedcba9", "", "01234567ff", "fedcba9876543"] {
+            assert_eq!(named(unfit), None, "{unfit}");
+        }
+    }
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::{content_types::declared, refusal};
+use super::{changes::check_config, content_types::declared, refusal};
 use crate::{
     Error, Result,
     db::plugins::Config,
-    domain::{Caller, EventKind},
+    domain::{Caller, EventKind, PluginId},
     plugin::{Compiled, Hooks, PluginHost},
 };
 
@@ -47,4 +47,22 @@ pub async fn examine(
         report["events"] = events.into_iter().map(EventKind::as_str).collect();
     }
     Ok(Examined { compiled: Arc::new(compiled), report })
+}
+
+/// Asks a component whether it takes a configuration, as an activation does.
+///
+/// # Errors
+/// [`Error::Invalid`] where it does not: the text says why.
+pub async fn require_config(
+    host: &PluginHost,
+    caller: &Caller,
+    compiled: &Compiled,
+    config: Config,
+) -> Result<()> {
+    check_config(&config)?;
+    let plugin = (caller.org.id, PluginId::new());
+    Hooks::new(host.clone())
+        .check(compiled, plugin, config)
+        .await
+        .map_err(|refusal| Error::invalid("config", format!("is not taken: {refusal}")))
 }

@@ -32,7 +32,7 @@ pub(super) use changes::PLUGIN;
 pub use entry::{CanaryEntry, PluginEntry, VersionEntry};
 
 pub use backtests::BacktestCommand;
-pub use examination::{Examined, examine};
+pub use examination::{Examined, examine, require_config};
 pub use guests::Guests;
 pub use runs::{RunEntry, RunImport, RunResult, RunVerdict};
 pub(super) use trials::Heard;

@@ -26,7 +26,12 @@ impl Plugins {
             Error::Conflict("no other version has decided before; activate one by name".into())
         })?;
         let (terms, action) = (Terms::default(), "plugin.rollback");
-        self.set_active(caller, name, Activation { version: &previous, terms, action }).await
+        self.set_active(
+            caller,
+            name,
+            Activation { version: &previous, config: None, terms, action },
+        )
+        .await
     }
 
     /// Looks after versions that fail for several senders, aside from the message that showed it.

@@ -8,7 +8,7 @@ use super::{
     Plugins,
     changes::{PLUGIN, check_config},
     content_types,
-    entry::unhex,
+    entry::{hex, named},
     events, hooks,
 };
 use crate::{
@@ -58,14 +58,15 @@ impl Plugins {
         let row = rows.into_iter().find(|row| row.name == name).ok_or(PLUGIN)?;
         let versions = plugins::list_versions(&mut handle.conn()).await?;
         drop(handle);
-        let wanted = version.map(|version| unhex(version).unwrap_or_default());
-        let chosen = versions.into_iter().find(|entry| {
-            entry.plugin_id == row.id
-                && wanted.as_ref().is_none_or(|wanted| *wanted == entry.sha256)
-        });
-        let chosen = chosen.ok_or_else(|| {
-            Error::invalid("version", "must be one that was uploaded under this name")
-        })?;
+        let mut own = versions.into_iter().filter(|entry| entry.plugin_id == row.id);
+        let chosen = if let Some(wanted) = version {
+            let own: Vec<_> = own.map(|entry| (hex(&entry.sha256), entry)).collect();
+            let chosen = named(own.iter().map(|(version, _)| version.as_str()), wanted)?.to_owned();
+            own.into_iter().find_map(|(version, entry)| (version == chosen).then_some(entry))
+        } else {
+            own.next()
+        };
+        let chosen = chosen.ok_or(PLUGIN)?;
         let compiled =
             self.load(caller.org.id, row.id, &chosen.sha256).await.map_err(Error::unavailable)?;
         Ok(Candidate { row, sha256: chosen.sha256, report: chosen.report, compiled })

@@ -35,6 +35,11 @@ const NONE: Error = Error::NotFound(Cow::Borrowed(
      receiptDays, and where the server had too much to do to keep it; one that another server \
      made a moment ago may come yet)",
 ));
+const NONE_OF_MESSAGE: Error = Error::NotFound(Cow::Borrowed(
+    "a decision receipt of that message (there is none where no plugin was asked, after the org's \
+     receiptDays, and where the server had too much to do to keep it; that of a refused draft is \
+     at /admin/refusals/REQUEST/receipt, by the requestId of its error)",
+));
 const DELETED: &str = "a message that it shows was deleted";
 const NOT_READABLE: &str = "the org's setting adminReads keeps what it says from its admins";
 const HISTORY: &str = "it shows earlier messages, which only adminReads `all` lets admins read";
@@ -92,7 +97,11 @@ impl Review {
             self.receipts.settled(caller.org.id).await;
             rows = self.find_receipts(caller, subject).await?;
         }
-        if rows.is_empty() { Err(NONE) } else { Ok(rows) }
+        let none = match subject {
+            Subject::Message(_) => NONE_OF_MESSAGE,
+            Subject::Request(_) => NONE,
+        };
+        if rows.is_empty() { Err(none) } else { Ok(rows) }
     }
 
     async fn find_receipts(&self, caller: &Caller, subject: Subject) -> Result<Vec<ReceiptRow>> {

@@ -1,4 +1,4 @@
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -17,16 +17,19 @@ pub struct TriedView {
     pub(super) verdict: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fault: Option<String>,
+    /// The same in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
     /// Of a rejection, as its sender would read it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) user_message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<Json>,
+    pub(super) details: Option<Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after_ms: Option<u32>,
-    /// Of a hold, or of a notification that goes to nobody.
+    pub(super) retry_after_ms: Option<u32>,
+    /// Of a hold, of a notification that goes to nobody, or of a configuration that is not taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
     /// Of a notification: what the plugin has it say, where it goes if not everywhere, and until
@@ -49,7 +52,7 @@ pub struct TriedView {
     on_expiry: Option<OnExpiry>,
     pub(super) labels: Vec<Label>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    explanation: Option<String>,
+    pub(super) explanation: Option<String>,
     /// The fields that the plugin changed.
     changed: Vec<String>,
     /// The draft as the plugin left it.
@@ -63,6 +66,9 @@ pub struct TriedView {
     memory_bytes: u64,
     /// What it wanted to send as the org's bot.
     sent: Vec<SentView>,
+    /// What its store holds afterwards.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    kv: BTreeMap<String, String>,
     log: LogPage,
     /// How what it asked of the server was answered.
     imports: Vec<ImportCount>,
@@ -105,11 +111,12 @@ impl From<&Tried> for TriedView {
         Self {
             verdict: tried.verdict.clone(),
             fault: tried.fault.clone(),
+            why: tried.why.clone(),
             code: rejection.map(|rejection| rejection.reason.clone()),
             user_message: rejection.and_then(|rejection| rejection.user_message.clone()),
             details: rejection.and_then(|rejection| rejection.details.clone()),
             retry_after_ms: rejection.and_then(|rejection| rejection.retry_after_ms),
-            reason: hold.map(|hold| hold.reason.clone()).or(suppressed),
+            reason: hold.map(|hold| hold.reason.clone()).or(suppressed).or(tried.refusal.clone()),
             title: notified.words.title,
             body: notified.words.body,
             data: notified.words.data,
@@ -127,6 +134,7 @@ impl From<&Tried> for TriedView {
             micros: tried.micros,
             memory_bytes: tried.memory_bytes,
             sent: tried.sent.iter().map(SentView::from).collect(),
+            kv: tried.kv.clone(),
             log: tried.log.clone(),
             imports: tried.imports.clone(),
             misses: None,
@@ -140,6 +148,14 @@ impl TriedView {
         Self { misses, ..Self::from(tried) }
     }
 
+    /// The path and the message of each thing that is wrong with a content.
+    pub(super) fn violations(&self) -> impl Iterator<Item = (&str, &str)> {
+        let details = self.details.as_ref().filter(|_| self.verdict == "invalid");
+        let list = details.and_then(|details| details["violations"].as_array());
+        let violations = list.map_or(&[][..], Vec::as_slice).iter();
+        violations.filter_map(|it| Some((it["path"].as_str()?, it["message"].as_str()?)))
+    }
+
     /// For people: `: pass, 31 µs, 1114112 bytes`, and a line for each thing more.
     pub fn summary(&self) -> String {
         let mut shown = format!(": {}", self.verdict);
@@ -147,7 +163,19 @@ impl TriedView {
             let _ = write!(shown, " ({word})");
         }
         let _ = write!(shown, ", {} µs, {} bytes", self.micros, self.memory_bytes);
-        for (name, text) in [("title", &self.title), ("body", &self.body)] {
+        if let Some(why) = &self.why {
+            let _ = write!(shown, "\n     why: {why}");
+        }
+        for (path, message) in self.violations() {
+            let _ = write!(shown, "\n     violation: {path:?} {message:?}");
+        }
+        let texts = [
+            ("user message", &self.user_message),
+            ("explanation", &self.explanation),
+            ("title", &self.title),
+            ("body", &self.body),
+        ];
+        for (name, text) in texts {
             if let Some(text) = text {
                 let _ = write!(shown, "\n     {name}: {text:?}");
             }

@@ -24,6 +24,7 @@ pub const ECHO_CALLER: &str = include_str!("echo-caller.wat");
 pub const HISTORY: &str = include_str!("history.wat");
 pub const CURIOUS: &str = include_str!("curious.wat");
 pub const LIFECYCLE: &str = include_str!("lifecycle.wat");
+pub const PANICKING: &str = include_str!("panicking.wat");
 
 const HEARING: &str = include_str!("hearing.wat");
 const ASKING: &str = include_str!("asking.wat");

@@ -29,7 +29,7 @@ impl<const N: usize> Org<N> {
         self.plugins.upload(admin, name, wasm).await.unwrap();
         let grants: BTreeMap<String, Json> = serde_json::from_value(grants).unwrap();
         self.plugins.grant(admin, name, grants).await.unwrap();
-        self.plugins.activate(admin, name, None, PluginTerms::default()).await.unwrap();
+        self.plugins.activate(admin, name, (None, None), PluginTerms::default()).await.unwrap();
     }
 
     /// What the plugins told about a message from the first person to the second.
@@ -254,7 +254,7 @@ async fn a_plugin_that_makes_requests_is_not_activated_before_it_is_granted_host
     let (entry, _) = org.plugins.upload(admin, "guest", &wasm).await.unwrap();
     // The type of secrets is a word of `http`, and asks for nothing.
     assert_eq!(entry.versions[0].report["imports"], json!(["http"]));
-    let activate = org.plugins.activate(admin, "guest", None, PluginTerms::default());
+    let activate = org.plugins.activate(admin, "guest", (None, None), PluginTerms::default());
     assert!(refusal(activate.await).contains("lack http"));
 
     let many = vec!["a.test"; 51];

@@ -40,7 +40,7 @@ impl<const N: usize> Org<N> {
 
     async fn start(&self, name: &str) -> Result<PluginEntry> {
         let terms = PluginTerms::default();
-        Box::pin(self.plugins.activate(self.admin(), name, None, terms)).await
+        Box::pin(self.plugins.activate(self.admin(), name, (None, None), terms)).await
     }
 }
 
@@ -131,14 +131,14 @@ async fn a_failing_plugin_is_not_rolled_back_into_a_type_that_is_anothers() {
     org.start("first").await.unwrap();
     org.put("first", &guests::component(guests::TRAP)).await.unwrap();
     let terms = PluginTerms { auto_rollback: Some(true), ..PluginTerms::default() };
-    let failing = org.plugins.activate(org.admin(), "first", None, terms).await.unwrap();
+    let failing = org.plugins.activate(org.admin(), "first", (None, None), terms).await.unwrap();
     org.put("second", &polls().component()).await.unwrap();
     org.start("second").await.unwrap();
     // And one that may be rolled back, to wait for.
     org.put("third", &guests::pass()).await.unwrap();
     let good = org.start("third").await.unwrap().active_version;
     org.put("third", &guests::component(guests::TRAP)).await.unwrap();
-    org.plugins.activate(org.admin(), "third", None, terms).await.unwrap();
+    org.plugins.activate(org.admin(), "third", (None, None), terms).await.unwrap();
 
     for from in &org.people[..5] {
         org.judge(from, &org.people[5]).await.unwrap();
@@ -189,7 +189,7 @@ impl Scene {
     async fn install(&self, wasm: &[u8], terms: PluginTerms) {
         let plugins = &self.services.plugins;
         Box::pin(plugins.upload(&self.alice, "polls", wasm)).await.unwrap();
-        Box::pin(plugins.activate(&self.alice, "polls", None, terms)).await.unwrap();
+        Box::pin(plugins.activate(&self.alice, "polls", (None, None), terms)).await.unwrap();
     }
 
     async fn send(&self, content: &str) -> Result<duologue::domain::Message> {
@@ -305,7 +305,9 @@ async fn an_edit_that_is_held_carries_its_preview() {
     let hold = guests::answering(&Answer::hold("look", None));
     Box::pin(scene.services.plugins.upload(&scene.alice, "hold", &hold)).await.unwrap();
     let terms = PluginTerms::default();
-    Box::pin(scene.services.plugins.activate(&scene.alice, "hold", None, terms)).await.unwrap();
+    Box::pin(scene.services.plugins.activate(&scene.alice, "hold", (None, None), terms))
+        .await
+        .unwrap();
 
     scene.edit(sent.id, r#""then""#).await.unwrap();
     assert_eq!(scene.stored().await, [row(r#""when""#, Some("a poll"))]);

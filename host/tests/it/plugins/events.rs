@@ -129,7 +129,7 @@ async fn install(
         config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     Box::pin(plugins.configure(admin, name, config)).await.unwrap();
     let terms = PluginTerms::default();
-    Box::pin(plugins.activate(admin, name, None, terms)).await.unwrap();
+    Box::pin(plugins.activate(admin, name, (None, None), terms)).await.unwrap();
 }
 
 fn says(content: &str) -> EditCommand {

@@ -36,7 +36,7 @@ impl Scene {
         let config = [("does".to_owned(), "suppress enough".to_owned())].into();
         Box::pin(plugins.configure(&alice, "guest", config)).await.unwrap();
         let terms = PluginTerms::default();
-        Box::pin(plugins.activate(&alice, "guest", None, terms)).await.unwrap();
+        Box::pin(plugins.activate(&alice, "guest", (None, None), terms)).await.unwrap();
         Self { database, services, alice, bob }
     }
 

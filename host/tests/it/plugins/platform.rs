@@ -42,7 +42,7 @@ impl<const N: usize> Org<N> {
     }
 
     async fn activate(&self, terms: PluginTerms) -> Result<PluginEntry> {
-        self.plugins.activate(self.admin(), "guest", None, terms).await
+        self.plugins.activate(self.admin(), "guest", (None, None), terms).await
     }
 
     async fn install(&self, wasm: &[u8]) -> PluginEntry {
@@ -273,7 +273,57 @@ async fn a_version_that_does_not_take_its_configuration_is_not_activated() {
 
     let refused = refusal(org.plugins.configure(org.admin(), "guest", BTreeMap::new()).await);
     assert!(refused.contains("k is missing"), "{refused}");
+    let version = active.active_version.unwrap();
+    assert!(refused.contains(&format!("version {}", &version[..12])), "{refused}");
+    assert!(refused.contains("the active version"), "{refused}");
     assert_eq!(org.find().await.config, config("v"));
+}
+
+#[tokio::test]
+async fn a_version_and_a_configuration_that_only_it_takes_are_activated_together() {
+    let org = Org::new(["alice", "bob"]).await;
+    let [alice, bob] = &org.people;
+    let picky = guests::component_with("export lifecycle;", guests::LIFECYCLE);
+    org.upload(&picky).await;
+    let terms = PluginTerms::default();
+    let activate = |config| org.plugins.activate(alice, "guest", (None, Some(config)), terms);
+
+    let refused = refusal(activate(BTreeMap::new()).await);
+    assert!(refused.contains("k is missing"), "{refused}");
+    assert_eq!((org.find().await.active_version, org.find().await.config_revision), (None, 1));
+    activate(config("v")).await.unwrap();
+
+    // What the active version does not take, the next one does.
+    let next = org.upload(&guests::component(guests::ECHO_CONFIG)).await;
+    refusal(org.plugins.configure(alice, "guest", BTreeMap::new()).await);
+    let other = BTreeMap::from([("j".to_owned(), "w".to_owned())]);
+    let active = activate(other.clone()).await.unwrap();
+
+    assert_eq!(
+        (active.active_version, active.config),
+        (Some(next.versions[0].version.clone()), other)
+    );
+    assert_eq!(active.config_revision, 3);
+    let judgement = org.judge(alice, bob).await.unwrap();
+    assert_eq!(judgement.steps[0].verdict, "pass");
+}
+
+#[tokio::test]
+async fn a_version_that_panics_over_its_configuration_says_where() {
+    let org = Org::new(["alice"]).await;
+    org.upload(&guests::component_with("export lifecycle;", guests::PANICKING)).await;
+
+    let refused = refusal(org.activate(PluginTerms::default()).await);
+
+    assert!(refused.contains("gave no answer: it trapped"), "{refused}");
+    assert!(refused.contains("panicked at src/lib.rs:7:9: no `k`"), "{refused}");
+    let log = org.plugins.list_log(org.admin(), "guest", 0).await.unwrap();
+    let lines: Vec<_> = log.lines.iter().map(|line| (line.number, line.level)).collect();
+    assert_eq!(lines, [(1, "error")]);
+
+    // The lines go on where another version comes to decide.
+    org.install(&guests::component(guests::FLOOD)).await;
+    assert_eq!(org.plugins.list_log(org.admin(), "guest", 0).await.unwrap().lines, log.lines);
 }
 
 #[tokio::test]
@@ -289,6 +339,11 @@ async fn an_upload_is_tried_once_and_the_report_says_how_it_did() {
     assert_eq!(dry_run["memoryBytes"], 128 << 10);
     let dry_run = &traps.versions[0].report["dryRun"][0];
     assert_eq!((&dry_run["verdict"], &dry_run["fault"]), (&json!("fault"), &json!("trapped")));
+    assert!(dry_run["why"].as_str().unwrap().contains("unreachable"), "{dry_run}");
+
+    let says = org.upload(&guests::component(guests::PANICKING)).await;
+    let dry_run = &says.versions[0].report["dryRun"][0];
+    assert_eq!(dry_run["log"], json!(["panicked at src/lib.rs:7:9: no `k`"]));
 }
 
 #[tokio::test]
@@ -297,7 +352,7 @@ async fn plugins_are_asked_by_phase_and_position() {
     let [alice, bob] = &org.people;
     for name in ["one", "two", "three"] {
         org.plugins.upload(alice, name, &guests::pass()).await.unwrap();
-        org.plugins.activate(alice, name, None, PluginTerms::default()).await.unwrap();
+        org.plugins.activate(alice, name, (None, None), PluginTerms::default()).await.unwrap();
     }
     let order = async |name: &'static str, phase, position| {
         org.plugins.order(alice, name, phase, position).await.unwrap();

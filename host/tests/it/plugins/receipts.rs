@@ -89,7 +89,7 @@ async fn install(services: &Services, admin: &Caller, wasm: &[u8], grant: &str) 
     let grants = [(grant.to_owned(), json!({}))].into();
     plugins.grant(admin, "guest", grants).await.unwrap();
     let terms = PluginTerms::default();
-    Box::pin(plugins.activate(admin, "guest", None, terms)).await.unwrap();
+    Box::pin(plugins.activate(admin, "guest", (None, None), terms)).await.unwrap();
 }
 
 /// What a receipt's first call was asked about.
@@ -252,7 +252,7 @@ async fn a_refused_draft_is_readable_like_what_is_held_if_a_plugin_decided() {
         let terms =
             PluginTerms { on_fault: Some(duologue::domain::OnFault::Reject), ..Default::default() };
         let plugins = &scene.services.plugins;
-        Box::pin(plugins.activate(&scene.alice, "guest", None, terms)).await.unwrap();
+        Box::pin(plugins.activate(&scene.alice, "guest", (None, None), terms)).await.unwrap();
         let id = scene.refused("no good").await;
         scene.settled(1).await;
 
@@ -278,7 +278,7 @@ async fn a_refused_edit_is_as_readable_as_its_message() {
     let refusing = guests::asking(&["kv"], &["k"], "(call $reject)");
     Box::pin(plugins.upload(&scene.alice, "guest", &refusing)).await.unwrap();
     let terms = PluginTerms::default();
-    Box::pin(plugins.activate(&scene.alice, "guest", None, terms)).await.unwrap();
+    Box::pin(plugins.activate(&scene.alice, "guest", (None, None), terms)).await.unwrap();
     let edit = EditCommand { content: Some("two".to_owned()), ..EditCommand::default() };
     let edited = scene.services.messages.edit(&scene.alice, Via::Rest, id, edit);
     let Err(Error::Rejected(rejection)) = Box::pin(edited).await else { panic!("not refused") };

@@ -226,7 +226,7 @@ async fn a_fault_is_the_same_fault_again() {
     let org = Org::new(["alice", "bob"]).await;
     org.plugins.upload(org.admin(), "trap", &wasm).await.unwrap();
     let terms = PluginTerms::default();
-    org.plugins.activate(org.admin(), "trap", None, terms).await.unwrap();
+    org.plugins.activate(org.admin(), "trap", (None, None), terms).await.unwrap();
 
     let judgement = org.say("hello").await;
 

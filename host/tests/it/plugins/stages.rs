@@ -93,7 +93,7 @@ impl Scene {
 
     async fn activate(&self) {
         let terms = PluginTerms::default();
-        let activated = self.services.plugins.activate(self.admin(), "guest", None, terms);
+        let activated = self.services.plugins.activate(self.admin(), "guest", (None, None), terms);
         Box::pin(activated).await.unwrap();
     }
 

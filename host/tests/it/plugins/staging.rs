@@ -62,7 +62,7 @@ impl Scene {
         let grants = [("kv".to_owned(), json!({}))].into();
         plugins.grant(&self.alice, name, grants).await.unwrap();
         let terms = PluginTerms::default();
-        Box::pin(plugins.activate(&self.alice, name, None, terms)).await.unwrap();
+        Box::pin(plugins.activate(&self.alice, name, (None, None), terms)).await.unwrap();
     }
 
     async fn send(&self, content: &str) -> Result<Sent> {
@@ -224,7 +224,7 @@ async fn an_edit_stores_what_was_written_for_it() {
     let wasm = guests::asking(&["kv"], &["kseenn"], SET);
     let plugins = &scene.services.plugins;
     plugins.upload(&scene.alice, "guest", &wasm).await.unwrap();
-    plugins.activate(&scene.alice, "guest", None, PluginTerms::default()).await.unwrap();
+    plugins.activate(&scene.alice, "guest", (None, None), PluginTerms::default()).await.unwrap();
     assert_eq!(scene.kept().await, [""; 0]);
 
     scene.edit(&sent.letter.message, "edited").await.unwrap();

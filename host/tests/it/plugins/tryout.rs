@@ -80,6 +80,51 @@ async fn keys_are_what_is_laid_out_and_what_the_call_makes_of_them() {
 }
 
 #[tokio::test]
+async fn what_a_call_wrote_is_in_the_store_afterwards() {
+    let write = "
+        (call $set (i32.const 2048) (i32.const 1) (i32.const 2049) (i32.const 4)
+          (i32.const 0) (i32.const 0) (i32.const 0) (i64.const 0) (i32.const 768))
+        (call $delete (i32.const 2053) (i32.const 1) (i32.const 768))";
+    let wasm = guests::asking(&["kv"], &["kkeptd"], write);
+
+    let tried = tried(&wasm, None, json!({ "kv": { "d": "1", "o": "2" } })).await.unwrap();
+
+    let stored = [("k", "kept"), ("o", "2")].map(|(key, text)| (key.to_owned(), text.to_owned()));
+    assert_eq!(tried.kv, stored.into());
+}
+
+#[tokio::test]
+async fn a_version_is_asked_about_its_configuration() {
+    let lifecycle = guests::component_with("export lifecycle;", guests::LIFECYCLE);
+    let ask = async |wasm: &[u8], config: Json| {
+        let host = host();
+        let mut installation = installed(compiled(&host, wasm).await);
+        installation.config = serde_json::from_value(config).unwrap();
+        let scenario = Scenario {
+            caller: Scene::new(host.clone()).caller,
+            now: OffsetDateTime::UNIX_EPOCH,
+            act: Act::Configures,
+            laid_out: LaidOut::default(),
+        };
+        try_out(&host, LIMITS, installation, scenario).await
+    };
+
+    let refused = ask(&lifecycle, json!({})).await.unwrap();
+    assert_eq!(
+        (refused.verdict.as_str(), refused.refusal.as_deref()),
+        ("refused", Some("k is missing"))
+    );
+    let taken = ask(&lifecycle, json!({ "k": "v" })).await.unwrap();
+    assert_eq!((taken.verdict.as_str(), taken.refusal), ("taken", None));
+    let panics = guests::component_with("export lifecycle;", guests::PANICKING);
+    let panics = ask(&panics, json!({})).await.unwrap();
+    assert_eq!((panics.verdict.as_str(), panics.fault.as_deref()), ("fault", Some("trapped")));
+    assert_eq!(panics.log.lines.len(), 1);
+    let silent = ask(&guests::pass(), json!({})).await;
+    assert_eq!(silent.err(), Some(TryError::NoHook("lifecycle")));
+}
+
+#[tokio::test]
 async fn a_request_is_answered_as_it_is_laid_out_and_never_made() {
     const URL: &str = "https://api.example.com/ask";
     let wasm = sender(URL, 1, true);
