@@ -156,6 +156,16 @@ describe('`duologue plugin test`', () => {
     const { json } = await runWith(listener, { many: { event, config: { reply: 'hello', times: '7' } } }, '--json');
 
     assert.equal(json[0].answer.sent.length, 5);
+
+    const [{ to, content }] = json[0].answer.sent;
+    const once = { event, config: { reply: 'hello', times: '1' } };
+    const told = await runWith(listener, {
+      both: { ...once, expect: { sent: [{ to, content }] } },
+      content: { ...once, expect: { verdict: 'told', sent: [content] } },
+    });
+    const missed = await runWith(listener, { other: { ...once, expect: { sent: [{ to: 'x@example.com', content }] } } });
+    assert.equal(told.code, 0, told.stdout);
+    assert.match(missed.stdout, /sent is .*, and was to be .*x@example\.com/);
   });
 
   test('asks about a configuration', async () => {

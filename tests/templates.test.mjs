@@ -1,7 +1,7 @@
 // From `duologue plugin new` to a decided message, in each language, in a folder of its own.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -95,6 +95,22 @@ test('The types of the template in JavaScript are true, and a hook that is missi
   assert.match(stdout, /Type 'string \| null' is not assignable to type 'string \| undefined'/);
   assert.equal(errors.length, 4, stdout);
   writeFileSync(join(plugin, 'plugin.js'), source);
+});
+
+test('A plugin in Python may have requirements, and one that does not build leaves nothing to push', PATIENCE, async () => {
+  const plugin = join(folder, 'zoned');
+  const code = join(plugin, 'plugin.py');
+  await duologue(['new', 'zoned', '--language', 'python', '--path', plugin]);
+  appendFileSync(join(plugin, 'requirements.txt'), 'tzdata\n');
+  const zone = 'import tzdata\nfrom zoneinfo import ZoneInfo, reset_tzpath\nreset_tzpath(to=[])\nBERLIN = ZoneInfo("Europe/Berlin")\n';
+  writeFileSync(code, zone + readFileSync(code, 'utf8'));
+
+  await duologue(['build', plugin]);
+  assert.ok(existsSync(join(plugin, 'zoned.wasm')));
+
+  writeFileSync(code, 'import not_there\n' + readFileSync(code, 'utf8'));
+  assert.equal((await runBinary(['plugin', 'build', plugin], {}, PATIENCE)).code, 1);
+  assert.ok(!existsSync(join(plugin, 'zoned.wasm')));
 });
 
 test('A folder that is not empty is left as it is', async () => {

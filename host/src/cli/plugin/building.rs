@@ -1,4 +1,5 @@
 use std::{
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -86,6 +87,13 @@ impl Project {
     }
 
     async fn build(&self) -> Result<(), CliError> {
+        // What was built before is not to be taken for what failed to build now.
+        match std::fs::remove_file(self.component()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(CliError::File(self.component(), error));
+            }
+            _ => {}
+        }
         match self.tool {
             Tool::Cargo => self.build_rust().await,
             Tool::Npm => {
@@ -126,16 +134,23 @@ impl Project {
 
     async fn build_python(&self) -> Result<(), CliError> {
         const TOOLS: &str = ".tools";
-        let tool = format!("{TOOLS}/bin/componentize-py");
-        if !self.folder.join(&tool).is_file() {
+        const WANTED: &str = "requirements.txt";
+        let (wanted, fetched) = (self.folder.join(WANTED), self.folder.join(TOOLS).join(WANTED));
+        let requirements = text(&wanted)?;
+        if std::fs::read_to_string(&fetched).ok().as_ref() != Some(&requirements) {
             let fetch = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-            let from = ["--target", TOOLS, "--requirement", "requirements.txt"];
+            let from = ["--upgrade", "--target", TOOLS, "--requirement", WANTED];
             self.run("python3", &[&fetch[..], &from].concat()).await?;
+            std::fs::write(&fetched, requirements)
+                .map_err(|error| CliError::File(fetched.clone(), error))?;
         }
         let component = format!("{}.wasm", self.name);
         let world = ["--wit-path", "wit", "--world", "plugin"];
+        // Where its own modules are, and those of its requirements.
+        let modules = ["--python-path", ".", "--python-path", TOOLS];
         let make = ["componentize", "plugin", "--output", &component];
-        self.run(&format!("./{tool}"), &[&world[..], &make].concat()).await
+        let arguments = [&world[..], &make, &modules].concat();
+        self.run(&format!("./{TOOLS}/bin/componentize-py"), &arguments).await
     }
 
     /// Runs a tool in the plugin's folder; what it says goes to stderr.

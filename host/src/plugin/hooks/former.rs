@@ -51,10 +51,11 @@ impl Former {
         let gone = |id: PluginId| now.iter().all(|plugin| plugin.id != id);
         let known = known.iter().filter(|former| gone(former.id)).cloned();
         let left = before.iter().filter(|plugin| gone(plugin.id)).map(Self::of).map(Arc::new);
-        Self::newest(known.chain(left).collect())
+        Self::newest(known.chain(left))
     }
 
-    fn newest(all: Vec<Arc<Self>>) -> Arc<[Arc<Self>]> {
+    fn newest(all: impl Iterator<Item = Arc<Self>>) -> Arc<[Arc<Self>]> {
+        let all: Vec<_> = all.collect();
         all[all.len().saturating_sub(Self::MOST)..].into()
     }
 
@@ -110,7 +111,8 @@ impl Hooks {
         let (uses_http, posts) = (false, Vec::new());
         let unheard = Former { id: plugin, log: Arc::clone(&log), uses_http, posts };
         let known = plugins.former.iter().cloned();
-        plugins.former = Former::newest(known.chain([Arc::new(unheard)]).collect());
+        let former = Former::newest(known.chain([Arc::new(unheard)]));
+        plugins.former = former;
         log
     }
 }

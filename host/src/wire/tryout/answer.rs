@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use serde::Serialize;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use time::OffsetDateTime;
 
 use crate::{
@@ -41,7 +41,7 @@ pub struct TriedView {
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    priority: Option<Priority>,
+    pub(super) priority: Option<Priority>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) channels: Option<Vec<&'static str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -179,6 +179,9 @@ impl TriedView {
             if let Some(text) = text {
                 let _ = write!(shown, "\n     {name}: {text:?}");
             }
+        }
+        if let Some(priority) = self.priority {
+            let _ = write!(shown, "\n     priority: {}", json!(priority));
         }
         if let Some(channels) = &self.channels {
             let _ = write!(shown, "\n     channels: [{}]", channels.join(", "));

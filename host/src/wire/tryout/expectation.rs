@@ -27,6 +27,7 @@ pub struct Expectation {
     title: Option<String>,
     body: Option<String>,
     channels: Option<Vec<String>>,
+    priority: Option<Json>,
     until_ms: Option<i64>,
     /// As the plugin left it.
     content: Option<WrittenContent>,
@@ -34,8 +35,8 @@ pub struct Expectation {
     preview: Option<String>,
     /// The names of all of them, in their order.
     labels: Option<Vec<String>>,
-    /// The contents of all messages that it wanted to send.
-    sent: Option<Vec<String>>,
+    /// All messages that it wanted to send.
+    sent: Option<Vec<Sent>>,
     /// What is under these keys of its store afterwards; `null`: nothing.
     kv: Option<BTreeMap<String, Option<String>>>,
 }
@@ -51,8 +52,7 @@ impl Expectation {
         misses.compare("explanation", self.explanation.as_ref(), found.explanation.as_ref());
         let labels = found.labels.iter().map(|label| label.name.clone()).collect();
         misses.compare("labels", self.labels.as_ref(), Some(&labels));
-        let sent = tried.sent.iter().map(|draft| draft.body.content.clone()).collect();
-        misses.compare("sent", self.sent.as_ref(), Some(&sent));
+        self.compare_sent(tried, &mut misses);
         for (key, wanted) in self.kv.iter().flatten() {
             misses.compare_json(
                 &format!("kv.{key}"),
@@ -82,7 +82,25 @@ impl Expectation {
         let channels = found.channels.as_ref();
         let channels = channels.map(|names| names.iter().map(ToString::to_string).collect());
         misses.compare("channels", self.channels.as_ref(), channels.as_ref());
+        misses.compare_json("priority", self.priority.as_ref(), &json!(found.priority));
         misses.compare("untilMs", self.until_ms.as_ref(), found.until_ms.as_ref());
+    }
+
+    fn compare_sent(&self, tried: &Tried, misses: &mut Misses) {
+        let Some(wanted) = &self.sent else { return };
+        let found: Vec<Sent> = tried
+            .sent
+            .iter()
+            .enumerate()
+            .map(|(place, draft)| {
+                let content = draft.body.content.clone();
+                match wanted.get(place) {
+                    Some(Sent::To { .. }) => Sent::To { to: draft.to.as_str().to_owned(), content },
+                    _ => Sent::Content(content),
+                }
+            })
+            .collect();
+        misses.compare("sent", Some(wanted), Some(&found));
     }
 
     fn compare_body(&self, tried: &Tried, misses: &mut Misses) {
@@ -100,6 +118,14 @@ impl Expectation {
         let preview = body.and_then(|body| body.preview.as_ref());
         misses.compare("preview", self.preview.as_ref(), preview);
     }
+}
+
+/// A message that the plugin sends: its content, or also to whom.
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(untagged, expecting = "must be a text, or {to, content}")]
+enum Sent {
+    Content(String),
+    To { to: String, content: String },
 }
 
 struct Misses(Vec<String>);
