@@ -14,8 +14,7 @@ pub(super) struct OriginRefused;
 /// Any page may call with a bearer token; `/admin` answers the origins that orgs name.
 /// Which org's they are is checked with the token. No cookies.
 ///
-/// Around the whole service, not a layer of a [`Router`]: that would box it, and clone it for each
-/// request.
+/// Around the service like [`super::rest`], sockets included.
 pub fn with_cors<S, B>(
     service: S,
     services: Services,
