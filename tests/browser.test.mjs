@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 
+import { sendRaw } from './harness/http.mjs';
 import { startServer } from './harness/server.mjs';
 import { MESSAGES } from './harness/user.mjs';
 
@@ -45,6 +46,25 @@ describe('A browser', () => {
 
     assert.equal(answer.status, 200);
     assert.ok(admits(answer));
+  });
+
+  test('opens no socket where an org names origins and it claims to be of two', async () => {
+    const [alice] = await (await server.org({ origins: [origin] })).people('alice', 'bob');
+    const open = async (origins) => {
+      const lines = origins.map((it) => `Origin: ${it}\r\n`).join('');
+      const head = `GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\nConnection: close\r\n`;
+      const [, sid] = /"sid":"([^"]+)"/.exec(await sendRaw(server.url, `${head}${lines}\r\n`));
+      const path = `/socket.io/?EIO=4&transport=polling&sid=${sid}`;
+      const auth = JSON.stringify({ token: alice.token, orgId: alice.org.id });
+      await server.request(path, { method: 'POST', body: `40/community-chat,${auth}` });
+      let answer = '';
+      while (!answer.includes('community-chat')) answer = (await server.request(path)).text;
+      return answer;
+    };
+
+    assert.match(await open([origin]), /40\/community-chat,/);
+    assert.match(await open([origin, 'https://evil.example']), /44\/community-chat,.*forbidden/);
+    assert.match(await open([origin, origin]), /44\/community-chat,.*forbidden/);
   });
 
   test('may read answers at the origins that an org names, and at no other', async () => {

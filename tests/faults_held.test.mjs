@@ -9,7 +9,7 @@ import { ids } from './harness/assertions.mjs';
 import { startServer } from './harness/server.mjs';
 import { until } from './harness/until.mjs';
 import { MESSAGES } from './harness/user.mjs';
-import { bodyOf, moderated } from './harness/word_filter.mjs';
+import { WORD_FILTER, bodyOf, moderated, versionOf } from './harness/word_filter.mjs';
 
 // Asked again soon, so that the tests need not wait.
 const directory = mkdtempSync(join(tmpdir(), 'duologue-held-'));
@@ -89,6 +89,23 @@ describe('A message that was held for want of an answer', () => {
     await alice.send(bob, 'darn');
     const held = await queue(admin);
     assert.equal(held.find((entry) => entry.cause === 'verdict').nextAttemptAt, null);
+  });
+
+  test('leaves a line also where another version or none decides by then', async () => {
+    const { alice, bob, admin, filter } = await talking();
+    await filter.upload(versionOf(WORD_FILTER, 'another'));
+
+    const sends = Array.from({ length: 40 }, (_, number) => alice.send(bob, `no. ${number}`));
+    await filter.activate();
+    await filter.disable();
+    const held = (await Promise.all(sends)).filter(({ state }) => state === 'held');
+
+    assert.ok(held.length > 0);
+    const { lines } = await bodyOf(admin.get(`${filter.path}/log`));
+    const told = lines.map(({ text }) => text);
+    for (const { id } of held) {
+      assert.ok(told.includes(`no answer: declined at before-send, message ${id}`), told.join());
+    }
   });
 
   test('is readable for admins as what was held, where it is refused then', async () => {

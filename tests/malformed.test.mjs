@@ -229,6 +229,13 @@ describe('A header that means nothing is refused:', () => {
   });
 });
 
+test('a head that is too large is refused', async () => {
+  const attempt = (bytes) => server.request('/health', { headers: { 'x-large': 'x'.repeat(bytes) } });
+
+  assert.equal((await attempt(60 * 1024)).status, 200);
+  assert.equal((await attempt(64 * 1024)).status, 431);
+});
+
 describe('Bytes that are no HTTP end in a refusal:', () => {
   const attacks = {
     'a request line of garbage': 'GARBAGE\r\n\r\n',
@@ -244,6 +251,37 @@ describe('Bytes that are no HTTP end in a refusal:', () => {
       assert.match(received, /^(HTTP\/1\.[01] 4\d\d |$)/);
     });
   }
+});
+
+describe('An upgrade that is no WebSocket handshake is refused:', () => {
+  const handshake = {
+    Upgrade: 'websocket',
+    Connection: 'keep-alive, Upgrade',
+    'Sec-WebSocket-Version': '13',
+    'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
+  };
+  const attempt = (headers, version = '1.1') => {
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    const target = '/socket.io/?EIO=4&transport=websocket';
+    return sendRaw(server.url, `GET ${target} HTTP/${version}\r\nHost: x\r\n${lines.join('')}\r\n`, 500);
+  };
+
+  test('that of the RFC is none such', async () => {
+    assert.match(await attempt(handshake), /^HTTP\/1\.1 101 /);
+  });
+
+  for (const [name, headers] of [
+    ['without Upgrade', { ...handshake, Upgrade: 'h2c' }],
+    ['without Connection', { ...handshake, Connection: 'keep-alive' }],
+    ['of another version', { ...handshake, 'Sec-WebSocket-Version': '8' }],
+    ['with a key of another length', { ...handshake, 'Sec-WebSocket-Key': 'c2hvcnQ=' }],
+    ['with two keys', { ...handshake, 'sec-websocket-key': handshake['Sec-WebSocket-Key'] }],
+    ['without a key', { ...handshake, 'Sec-WebSocket-Key': '' }],
+  ]) {
+    test(name, async () => assert.match(await attempt(headers), /^HTTP\/1\.1 400 /));
+  }
+
+  test('over HTTP/1.0', async () => assert.match(await attempt(handshake, '1.0'), /^HTTP\/1\.0 400 /));
 });
 
 describe('A socket event that cannot be taken is refused in its ack:', () => {

@@ -5,7 +5,7 @@ import { after, describe, test } from 'node:test';
 import { assertAckError, assertProblem, assertRefused } from './harness/assertions.mjs';
 import { startServer } from './harness/server.mjs';
 import { MESSAGES } from './harness/user.mjs';
-import { moderated, succeed, WORD_FILTER } from './harness/word_filter.mjs';
+import { bodyOf, moderated, succeed, WORD_FILTER } from './harness/word_filter.mjs';
 
 const NAME = 'zap-words';
 const PLUGIN = `/admin/plugins/${NAME}`;
@@ -128,6 +128,20 @@ describe('A word filter', () => {
     assertProblem(unfit, 422, 'invalid');
     assert.deepEqual([active.activeVersion, active.config], [version, REJECT]);
     assertProblem(await alice.post(MESSAGES, text(bob, 'darn')), 422, 'rejected');
+  });
+
+  test('tells each of two who activate it at once of their own change', async () => {
+    const { admin } = await talking();
+    const { version } = (await succeed(upload(admin))).body;
+    const chosen = version.slice(0, 8).toUpperCase();
+    const activate = (config) => bodyOf(admin.post(`${PLUGIN}/activate`, { version: chosen, config }));
+
+    for (let round = 0; round < 10; round++) {
+      const answers = await Promise.all([activate(MASK), activate(REJECT)]);
+      assert.deepEqual(answers.map(({ config }) => config), [MASK, REJECT]);
+      const revisions = answers.map(({ configRevision }) => configRevision);
+      assert.equal(Math.abs(revisions[0] - revisions[1]), 1);
+    }
   });
 
   test('follows its new configuration at once', async () => {

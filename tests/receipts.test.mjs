@@ -192,6 +192,9 @@ describe('A replay', () => {
     const anyway = await replay(receipts, OTHER, '--plugin', 'guard', '--any-version');
     receipts.receipts[0].calls[0].config.mode = 'reject';
     const changed = await replay(receipts, GUARD);
+    receipts.receipts[0].calls[0].config.mode = 'mask';
+    receipts.receipts[0].calls[0].run.answered = '\u001b[2Jpass';
+    const reworded = await replay(receipts, GUARD);
     receipts.receipts[0].calls[0].input.body.content = 'oh dear';
     const forged = await replay(receipts, GUARD);
 
@@ -200,6 +203,8 @@ describe('A replay', () => {
     assert.equal(anyway.code, 0, anyway.stderr);
     assert.equal(changed.code, 1);
     assert.match(changed.stdout, /then modify, now reject: differs/);
+    assert.equal(reworded.code, 1);
+    assert.match(reworded.stdout, /then \\u\{1b\}\[2Jpass, now modify: differs/);
     assert.match(forged.stderr, /SHA-256 differs/);
   });
 

@@ -92,6 +92,7 @@ pub struct Writer {
 #[serde(deny_unknown_fields)]
 pub struct Http {
     pub max_body_bytes: usize,
+    pub max_head_bytes: usize,
     #[serde(rename = "header_ms", deserialize_with = "millis")]
     pub header: Duration,
     #[serde(rename = "body_ms", deserialize_with = "millis")]

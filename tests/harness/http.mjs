@@ -26,8 +26,11 @@ export async function request(url, { method = 'GET', headers = {}, body, withinM
   };
 }
 
-/** Sends bytes that no HTTP library would and answers all that came back until the server closed. */
-export async function sendRaw(url, text) {
+/**
+ * Sends bytes that no HTTP library would and answers all that came back until the server closed,
+ * or until it was silent for `silentMs`.
+ */
+export async function sendRaw(url, text, silentMs = 0) {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);
   const closed = new Promise((resolve) => {
@@ -35,6 +38,7 @@ export async function sendRaw(url, text) {
     socket.on('data', (bytes) => (received += bytes));
     socket.on('error', () => {});
     socket.on('close', () => resolve(received));
+    socket.setTimeout(silentMs, () => resolve(received));
   });
   socket.write(text);
   try {

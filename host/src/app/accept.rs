@@ -31,6 +31,7 @@ use tokio::{
 };
 use tower::{Service, ServiceExt, service_fn};
 use tower_http::timeout::TimeoutBody;
+use tungstenite::handshake::server::create_response_with_body;
 
 use crate::socket::{Attached, Cut, Transports};
 
@@ -53,6 +54,8 @@ impl<S, B> Serves<B> for S where
 
 #[derive(Clone, Copy)]
 pub(super) struct AcceptLimits {
+    /// Bytes of a request's line and headers.
+    pub(super) head: usize,
     /// How long a client may take to send a request's headers.
     pub(super) header: Duration,
     /// How long the next piece of a body may take.
@@ -123,6 +126,7 @@ async fn connect<S, B>(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        .max_header_size(limits.head)
         .header_read_timeout(limits.header)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(answer))
         .with_upgrades();
@@ -144,6 +148,11 @@ fn is_socket(request: &Request<Incoming>) -> bool {
     request.uri().path().starts_with("/socket.io")
 }
 
+fn is_handshake(request: &Request<Incoming>) -> bool {
+    let has_one_key = request.headers().get_all(header::SEC_WEBSOCKET_KEY).iter().count() == 1;
+    has_one_key && create_response_with_body(request, || ()).is_ok()
+}
+
 /// What of a socket's head is looked at: by its handshake, by CORS and as its origin.
 const KEPT: [HeaderName; 5] = [
     header::SEC_WEBSOCKET_KEY,
@@ -153,12 +162,17 @@ const KEPT: [HeaderName; 5] = [
     header::ACCESS_CONTROL_REQUEST_HEADERS,
 ];
 
-/// Leaves of a request's head what is needed, in memory of its own. A socket keeps the head of its
+/// Leaves of a request's head what is needed, in memory of its own; of what is no handshake
+/// (RFC 6455 §4.2.1) not its key, without which the transport answers 400. A socket keeps the head of its
 /// first request for as long as it is open, and with it, if it is not copied, the 8 KiB that it
 /// was read into.
 fn copy_head(request: &mut Request<Incoming>) {
     let mut kept = HeaderMap::with_capacity(3);
+    let is_handshake = is_handshake(request);
     for name in KEPT {
+        if name == header::SEC_WEBSOCKET_KEY && !is_handshake {
+            continue;
+        }
         for value in request.headers().get_all(&name) {
             if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
                 kept.append(name.clone(), copy);

@@ -89,6 +89,7 @@ impl Server {
             .map_err(|error| StartError::Listen(settings.server.listen, error))?;
         let (stop, stopping) = watch::channel(false);
         let limits = accept::AcceptLimits {
+            head: settings.http.max_head_bytes,
             header: settings.http.header,
             body: settings.http.body,
             stop: settings.server.stop,

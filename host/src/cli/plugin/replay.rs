@@ -123,37 +123,34 @@ impl Replay<'_> {
             return output::line(format!("  a call of {name}, another plugin's: left out"));
         }
         let Some(run) = &call.run else {
-            return output::line(format!("{title}: no guest ran ({})", step.verdict));
+            let verdict = step.verdict.escape_debug();
+            return output::line(format!("{title}: no guest ran ({verdict})"));
         };
+        let then = run.answered.escape_debug();
         let why_not = run.not_replayable.as_deref();
         let Some((run, content)) = call.recorded().filter(|_| why_not.is_none()) else {
             self.skipped += 1;
-            let why_not = why_not.unwrap_or("its content is not in the receipt");
-            return output::line(format!(
-                "{title}: then {}; not replayable: {why_not}",
-                run.answered
-            ));
+            let why_not = why_not.unwrap_or("its content is not in the receipt").escape_debug();
+            return output::line(format!("{title}: then {then}; not replayable: {why_not}"));
         };
         if content.salt.sha256_of(&content.input.to_string()) != run.input_sha256 {
             return Err(CliError::Usage(format!(
                 "the input of {} is not the one that was recorded: its SHA-256 differs",
-                step.plugin
+                step.plugin.escape_debug()
             )));
         }
         let replayed = self.ask(call, (run, &content)).await?;
         let Some(replayed) = replayed else {
             self.skipped += 1;
             return output::line(format!(
-                "{title}: then {}; the component is another version: --any-version asks it anyway",
-                run.answered
+                "{title}: then {then}; the component is another version: --any-version asks it anyway"
             ));
         };
         self.replayed += 1;
         let (now, differs) = compare((run, &content), &replayed);
         self.differing += usize::from(differs);
         output::line(format!(
-            "{title}: then {}, now {now} ({} µs, {} KiB)",
-            run.answered,
+            "{title}: then {then}, now {now} ({} µs, {} KiB)",
             replayed.took.as_micros(),
             replayed.memory_bytes / 1024,
         ))
@@ -181,7 +178,9 @@ impl Replay<'_> {
             return Ok(None);
         }
         let hook = Hook::parse(&call.step.hook);
-        let hook = hook.ok_or_else(|| usage(&format!("no hook is called {}", call.step.hook)))?;
+        let hook = hook.ok_or_else(|| {
+            usage(&format!("no hook is called {}", call.step.hook.escape_debug()))
+        })?;
         let config = call.config.as_ref().ok_or_else(|| usage(&"the configuration is missing"))?;
         let config = BTreeMap::<String, String>::deserialize(config);
         let config = config.map_err(|error| usage(&error))?;
@@ -211,12 +210,14 @@ impl Replay<'_> {
 fn compare((run, content): (&RunRecord, &RunContent), replayed: &Replayed) -> (String, bool) {
     if let Some(diverged) = &replayed.diverged {
         // What it made of an import without an answer says nothing.
-        return (format!("it has diverged: {diverged}"), true);
+        return (format!("it has diverged: {}", diverged.escape_debug()), true);
     }
-    if Some(content.salt.sha256_of(&replayed.answer.to_string())) == run.answer_sha256 {
+    let is_same_word = replayed.answered == run.answered;
+    let answer_sha256 = Some(content.salt.sha256_of(&replayed.answer.to_string()));
+    if is_same_word && answer_sha256 == run.answer_sha256 {
         return (format!("{}, the same", replayed.answered), false);
     }
-    let what = if replayed.answered == run.answered { " in its details" } else { "" };
+    let what = if is_same_word { " in its details" } else { "" };
     (format!("{}: differs{what}", replayed.answered), true)
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{Hooks, Installed, Post};
 use crate::{
     domain::{OrgId, Step},
-    plugin::{Fault, Hook, bindings::log::Level, call::Called},
+    plugin::{Fault, Hook, bindings::log::Level, call::Called, lines::GuestLog},
 };
 
 impl Hooks {
@@ -14,12 +14,8 @@ impl Hooks {
     pub fn note_fault(&self, org: OrgId, step: &Step, about: &str) {
         let Some(fault) = &step.fault else { return };
         let plugins = self.plugins_of(org);
-        let plugins = plugins.as_ref().map_or(&[][..], |plugins| &plugins.installed);
-        let is_it = |plugin: &&Installed| {
-            plugin.callee.name == step.plugin && plugin.callee.version == step.version
-        };
-        if let Some(plugin) = plugins.iter().find(is_it) {
-            plugin.note_fault(&step.hook, fault, about);
+        if let Some(log) = plugins.as_ref().and_then(|plugins| plugins.log_of_step(step)) {
+            note_fault(log, &step.version, (&step.hook, fault, about));
         }
     }
 }
@@ -46,12 +42,7 @@ impl Installed {
 
     /// Says in its lines that it gave no answer about something, which is named by an id.
     pub(in crate::plugin) fn note_fault(&self, hook: &str, fault: &str, about: &str) {
-        // Spared it was not asked; what made it so is in its lines.
-        if fault == Fault::BreakerOpen.as_str() {
-            return;
-        }
-        let line = format!("no answer: {fault} at {hook}, {about}");
-        self.callee.log.write(Level::Error, &self.callee.version, &line);
+        note_fault(&self.callee.log, &self.callee.version, (hook, fault, about));
     }
 
     fn warn(&self, post: &Post, fault: &Fault) {
@@ -68,5 +59,13 @@ impl Installed {
                 "plugin gave no answer"
             );
         }
+    }
+}
+
+fn note_fault(log: &GuestLog, version: &str, (hook, fault, about): (&str, &str, &str)) {
+    // Spared it was not asked; what made it so is in its lines.
+    if fault != Fault::BreakerOpen.as_str() {
+        let line = format!("no answer: {fault} at {hook}, {about}");
+        log.write(Level::Error, version, &line);
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{Hooks, Installed, Live, OrgPlugins, Post};
 use crate::{
-    domain::{OrgId, PluginId},
+    domain::{OrgId, PluginId, Step},
     plugin::{
         Hook,
         fault::FaultLog,
@@ -18,6 +18,8 @@ use crate::{
 /// configuration.
 pub(super) struct Former {
     pub(super) id: PluginId,
+    /// `None`: it has never been asked about a message.
+    name: Option<String>,
     pub(super) log: Arc<GuestLog>,
     uses_http: bool,
     posts: Vec<Post>,
@@ -36,6 +38,7 @@ impl Former {
         });
         Self {
             id: plugin.id,
+            name: Some(plugin.callee.name.clone()),
             log: Arc::clone(&plugin.callee.log),
             uses_http: plugin.uses_http,
             posts: posts.collect(),
@@ -74,6 +77,15 @@ impl OrgPlugins {
         let log = installed.map(|installed| &installed.callee.log);
         log.or(self.former(plugin).map(|former| &former.log))
     }
+
+    /// Of the plugin that took this step, also where another version of it decides by now, or
+    /// none.
+    pub(super) fn log_of_step(&self, step: &Step) -> Option<&Arc<GuestLog>> {
+        let named = || self.installed.iter().filter(|it| it.callee.name == step.plugin);
+        let installed = named().find(|it| it.callee.version == step.version).or(named().next());
+        let former = || self.former.iter().find(|it| it.name.as_ref() == Some(&step.plugin));
+        installed.map(|it| &it.callee.log).or_else(|| former().map(|it| &it.log))
+    }
 }
 
 impl Hooks {
@@ -108,8 +120,8 @@ impl Hooks {
         }
         let limits = &self.host.0.limits;
         let log = Arc::new(GuestLog::new(limits.log_kept_lines, limits.log_kept_bytes));
-        let (uses_http, posts) = (false, Vec::new());
-        let unheard = Former { id: plugin, log: Arc::clone(&log), uses_http, posts };
+        let (name, uses_http, posts) = (None, false, Vec::new());
+        let unheard = Former { id: plugin, name, log: Arc::clone(&log), uses_http, posts };
         let known = plugins.former.iter().cloned();
         let former = Former::newest(known.chain([Arc::new(unheard)]));
         plugins.former = former;

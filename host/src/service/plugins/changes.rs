@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Error, Result,
     db::{
-        OrgTx, audit, orgs, plugin_events,
+        OrgConn, OrgTx, audit, orgs, plugin_events,
         plugins::{self, Config, PluginRow, Terms, VersionRow},
     },
     domain::{Actor, Caller, InvalidField, OrgId, Phase, PluginId, parse_plugin_name},
@@ -84,8 +84,12 @@ impl Plugins {
     /// In the order in which they are asked.
     pub async fn list(&self, caller: &Caller) -> Result<Vec<PluginEntry>> {
         let mut handle = self.db.org(caller.org.id).await?;
-        let rows = plugins::list(&mut handle.conn()).await?;
-        let versions = plugins::list_versions(&mut handle.conn()).await?;
+        let stored = Stored::read(&mut handle.conn()).await?;
+        drop(handle);
+        Ok(self.entries(caller, stored))
+    }
+
+    fn entries(&self, caller: &Caller, Stored { rows, versions }: Stored) -> Vec<PluginEntry> {
         let mut by_plugin: BTreeMap<PluginId, Vec<VersionRow>> = BTreeMap::new();
         for version in versions {
             by_plugin.entry(version.plugin_id).or_default().push(version);
@@ -97,12 +101,11 @@ impl Plugins {
             let canary_live = canary.map(|canary| self.hooks.read(caller.org.id, canary.store));
             PluginEntry::new(row, versions, (live, canary_live.unwrap_or_default()))
         });
-        Ok(entries.collect())
+        entries.collect()
     }
 
     pub async fn find(&self, caller: &Caller, name: &str) -> Result<PluginEntry> {
-        let all = self.list(caller).await?;
-        all.into_iter().find(|plugin| plugin.name == name).ok_or(PLUGIN)
+        entry_of(self.list(caller).await?, name)
     }
 
     /// Replaces a plugin's configuration; an active one goes by it from the next message on.
@@ -297,10 +300,28 @@ impl Plugins {
         note(&mut tx, caller, name, &deed).await?;
         plugin_events::delete_unheard(&mut tx.conn()).await?;
         orgs::touch(&mut tx.conn()).await?;
+        // As this change leaves it, whatever others make of it meanwhile.
+        let stored = Stored::read(&mut tx.conn()).await?;
         tx.commit().await?;
         self.refresh(caller.org.id).await?;
-        self.find(caller, name).await
+        entry_of(self.entries(caller, stored), name)
     }
+}
+
+/// What is stored of an org's plugins.
+struct Stored {
+    rows: Vec<PluginRow>,
+    versions: Vec<VersionRow>,
+}
+
+impl Stored {
+    async fn read(conn: &mut OrgConn<'_>) -> Result<Self> {
+        Ok(Self { rows: plugins::list(conn).await?, versions: plugins::list_versions(conn).await? })
+    }
+}
+
+fn entry_of(entries: Vec<PluginEntry>, name: &str) -> Result<PluginEntry> {
+    entries.into_iter().find(|plugin| plugin.name == name).ok_or(PLUGIN)
 }
 
 /// Digits of a version that tell it from others for people.

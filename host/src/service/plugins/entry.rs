@@ -100,7 +100,9 @@ pub(super) fn named<'a>(
     versions: impl IntoIterator<Item = &'a str>,
     wanted: &str,
 ) -> Result<&'a str> {
-    let fits = |version: &&str| wanted.len() >= LEAST_DIGITS && version.starts_with(wanted);
+    let wanted = &wanted.to_ascii_lowercase();
+    let fits =
+        |version: &&str| wanted.len() >= LEAST_DIGITS && version.starts_with(wanted.as_str());
     let mut fitting = versions.into_iter().filter(fits);
     let what = match (fitting.next(), fitting.next()) {
         (Some(version), None) => return Ok(version),
@@ -124,6 +126,7 @@ mod tests {
 
         assert_eq!(named("0123456789ab"), Some("0123456789ab"));
         assert_eq!(named("fedcba98"), Some("fedcba987654"));
+        assert_eq!(named("FEDCBA98"), Some("fedcba987654"));
         for unfit in ["0123456789", "fedcba9", "", "01234567ff", "fedcba9876543"] {
             assert_eq!(named(unfit), None, "{unfit}");
         }
