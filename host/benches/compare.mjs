@@ -22,7 +22,8 @@ const PARTS = {
 
 const HELP = `usage: compare.mjs [OPTIONS]
 
-  --secs N       how long each rate is measured (10)
+  --secs N       how long each rate is measured, in each round (5)
+  --rounds N     how often (3); the report has the medians
   --idle N       idle sockets (10000)
   --growth N     stored messages at most, from 10000 in tenfold steps (1000000)
   --parts A,B    of ${Object.keys(PARTS)} (all)
@@ -36,6 +37,7 @@ data and the rows are left (/var/tmp).`;
 const { values } = parseArgs({
   options: {
     secs: { type: 'string' },
+    rounds: { type: 'string' },
     idle: { type: 'string' },
     growth: { type: 'string' },
     parts: { type: 'string', default: Object.keys(PARTS).join() },

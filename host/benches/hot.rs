@@ -29,9 +29,14 @@ use duologue::{
     settings::Settings,
     wire::MessageView,
 };
+use mimalloc::MiMalloc;
 use serde_json::{json, value::to_raw_value};
 use time::OffsetDateTime;
 use tokio::runtime::Runtime;
+
+/// The server's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// 233 bytes in which no plugin here finds anything.
 const TEXT: &str = "The ferry leaves at nine from the northern pier, so let us meet a little \

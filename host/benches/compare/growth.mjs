@@ -37,7 +37,7 @@ export async function measureGrowth(run) {
     run.say(`  ${size} messages stored in ${Math.round((performance.now() - began) / 1000)} s`);
     await check(server.orgs[ORG], size);
     for (const [test, [, load]] of Object.entries(TESTS)) {
-      await measure(run, server, testOf(size, test), load, { as: PEER });
+      await run.inRounds((round) => measure(run, server, testOf(size, test), load, { as: PEER, round }));
     }
     await server.stop();
   }

@@ -29,16 +29,19 @@ export async function measureHooks(run) {
   }
   for (const clients of [16, 64, 256]) {
     const load = ['rest-send', '--clients', `${clients}`, '--size', `${SIZE}`];
-    if (clients <= 64) await measure(run, peer, sends(clients), load);
-    await measureOurs(run, server, sends(clients), load);
+    await run.inRounds(async (round) => {
+      if (clients <= 64) await measure(run, peer, sends(clients), load, { round });
+      await measureOurs(run, server, sends(clients), load, round);
+    });
   }
-  await measureOurs(run, server, RATE, [...RATE_LOAD, '--size', `${SIZE}`]);
+  const load = [...RATE_LOAD, '--size', `${SIZE}`];
+  await run.inRounds((round) => measureOurs(run, server, RATE, load, round));
   await peer.stop();
   await server.stop();
 }
 
-async function measureOurs(run, server, test, load) {
-  for (const org of Object.keys(PLUGINS)) await measure(run, server, test, load, { as: ours(org), org });
+async function measureOurs(run, server, test, load, round) {
+  for (const org of Object.keys(PLUGINS)) await measure(run, server, test, load, { as: ours(org), org, round });
 }
 
 async function install(run, org, name, config) {

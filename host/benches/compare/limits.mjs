@@ -60,22 +60,20 @@ export async function measureLimits(run) {
   for (const [name, statement, clients, rows] of tests) {
     const script = join(scripts, 'script.sql');
     writeFileSync(script, `${statement}\n`);
-    await pgbench(run, limit(name, clients), script, clients, rows);
+    await run.inRounds((round) => pgbench(run, limit(name, clients), script, [clients, rows, round]));
   }
 }
 
 export const limit = (name, clients) => `${name}, ${clients} at once`;
 
-async function pgbench(run, test, script, clients, rows) {
+async function pgbench(run, test, script, [clients, rows, round]) {
   const options = ['-n', '-M', 'prepared', '-c', `${clients}`, '-j', '1', '-T', `${run.secs}`, '-f', script];
   const { result: said, cpu } = await watched(run, () =>
     run.postgres.program('pgbench', ...options, DATABASE),
   );
   const number = (pattern) => Number(pattern.exec(said)[1]);
-  run.add('Postgres alone', test, {
-    perSecond: number(/^tps = ([\d.]+)/m) * rows,
-    latency: { mean: number(/^latency average = ([\d.]+) ms/m) },
-    cpu,
-  });
-  run.say(`  Postgres alone: ${test}: ${Math.round(run.row('Postgres alone', test).perSecond)}/s`);
+  const perSecond = number(/^tps = ([\d.]+)/m) * rows;
+  const latency = { mean: number(/^latency average = ([\d.]+) ms/m) };
+  run.add('Postgres alone', test, { perSecond, latency, cpu }, round);
+  run.say(`  Postgres alone: ${test}: ${Math.round(perSecond)}/s`);
 }

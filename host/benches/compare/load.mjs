@@ -18,13 +18,14 @@ export const isNoisy = (row) => [row.cpu, row.storm?.cpu].some((cpu) => cpu?.oth
  * Puts one kind of load on a server and keeps what comes out under its name, or `as`. What can be measured
  * again is, while others use the machine.
  */
-export async function measure(run, server, test, args, { as = server.name, org = ORG, again = true } = {}) {
+export async function measure(run, server, test, args, options = {}) {
+  const { as = server.name, org = ORG, again = true, round } = options;
   const tries = again && !run.smoke ? TRIES : 1;
   let seen;
   for (let tried = 0; tried < tries && (!seen || isNoisy(seen)); tried++) {
     seen = await once(run, server, args, org);
   }
-  const row = run.add(as, test, seen);
+  const row = run.add(as, test, seen, round);
   const rate = row.perSecond === undefined ? '' : `${Math.round(row.perSecond)}/s`;
   run.say(`  ${as}: ${test}: ${rate}${isNoisy(row) ? ' (others use the machine)' : ''}`);
   return row;

@@ -30,7 +30,10 @@ export async function measurePeers(run) {
   const orgs = [ORG, ...Array.from({ length: ORGS }, (_, number) => `${ORG}-${number}`)];
   const ours = await startOurs(run, orgs);
   for (const [test, args, options] of tests(run)) {
-    for (const server of [peer, ours]) await measure(run, server, test, args, options);
+    const turn = async (round) => {
+      for (const server of [peer, ours]) await measure(run, server, test, args, { ...options, round });
+    };
+    await (options?.again === false ? turn() : run.inRounds(turn));
   }
   await peer.stop();
   await ours.stop();

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import { startPostgres } from '../../../tests/harness/postgres.mjs';
 import { makeDataDir } from '../../../tests/harness/server.mjs';
+import { summary } from './summary.mjs';
 
 /** As an operator with 8 GB for Postgres would have it; whatever is acknowledged is on disk. */
 export const POSTGRES_SETTINGS = {
@@ -33,9 +34,10 @@ export class Run {
     return run;
   }
 
-  constructor({ secs, idle, growth, rows, smoke }) {
+  constructor({ secs, rounds, idle, growth, rows, smoke }) {
     this.smoke = smoke;
-    this.secs = Number(secs ?? (smoke ? 1 : 10));
+    this.secs = Number(secs ?? (smoke ? 1 : 5));
+    this.rounds = Number(rounds ?? (smoke ? 1 : 3));
     this.idle = Number(idle ?? (smoke ? 200 : 10_000));
     this.growth = Number(growth ?? (smoke ? 10_000 : 1_000_000));
     this.began = new Date();
@@ -52,24 +54,34 @@ export class Run {
     console.log(`${new Date().toISOString().slice(11, 19)} ${text}`);
   }
 
-  /** Keeps what was measured of `peer`, and puts it down at once. */
-  add(peer, test, measured) {
-    const row = { peer, test, ...measured };
+  /** Does it once for each round: whoever is compared takes turns, for a machine is not always as fast. */
+  async inRounds(work) {
+    for (let round = 0; round < this.rounds; round++) await work(round);
+  }
+
+  /** Keeps what was measured of `peer` in a round, and puts it down at once. */
+  add(peer, test, measured, round = 0) {
+    const row = { peer, test, round, ...measured };
     appendFileSync(this.rowsFile, `${JSON.stringify(row)}\n`);
     this.#keep(row);
     return row;
   }
 
+  /** The first round of a test takes the place of what was measured before. */
   #keep(row) {
-    this.#rows.set(`${row.peer}\n${row.test}`, row);
+    const key = `${row.peer}\n${row.test}`;
+    const earlier = row.round > 0 ? (this.#rows.get(key) ?? []) : [];
+    this.#rows.set(key, [...earlier, row]);
   }
 
+  /** What came out of a test's rounds. */
   row(peer, test) {
-    return this.#rows.get(`${peer}\n${test}`);
+    const rounds = this.#rows.get(`${peer}\n${test}`);
+    return rounds && summary(rounds);
   }
 
   get rows() {
-    return [...this.#rows.values()];
+    return [...this.#rows.values()].map(summary);
   }
 
   /** A new database of this name, in the place of an old one. */

@@ -15,7 +15,16 @@ pub struct Snapshot {
     at: Instant,
     processes: Vec<Process>,
     own_ticks: u64,
-    busy_ticks: u64,
+    machine: Machine,
+}
+
+/// Ticks of all processors.
+#[derive(Default)]
+struct Machine {
+    /// User, nice, system and both kinds of interrupts.
+    busy: u64,
+    /// What the hypervisor gave to others while there was work here.
+    stolen: u64,
 }
 
 /// A named process with its children.
@@ -38,7 +47,7 @@ impl Snapshot {
             at: Instant::now(),
             processes: processes.collect(),
             own_ticks: all.get(&std::process::id()).map_or(0, |own| own.ticks),
-            busy_ticks: busy_ticks(),
+            machine: Machine::read(),
         }
     }
 
@@ -53,7 +62,7 @@ impl Snapshot {
     }
 
     /// What was used since, by whom and for each of so many operations. `others` is what none of
-    /// the named processes used, in processors.
+    /// the named processes used, and `stolen` what the machine did not get, in processors.
     pub fn used_since(&self, before: &Self, operations: u64) -> Value {
         let wall = self.secs_since(before);
         let mut known = 0;
@@ -71,8 +80,10 @@ impl Snapshot {
             add(&now.name, now.ticks.saturating_sub(then.ticks));
         }
         add("load", self.own_ticks.saturating_sub(before.own_ticks));
-        let others = (self.busy_ticks - before.busy_ticks).saturating_sub(known);
-        used.insert("others".to_owned(), json!(rounded(others as f64 / TICKS_PER_SECOND / wall)));
+        let cores = |ticks: u64| json!(rounded(ticks as f64 / TICKS_PER_SECOND / wall));
+        let Machine { busy, stolen } = &self.machine;
+        used.insert("others".to_owned(), cores((busy - before.machine.busy).saturating_sub(known)));
+        used.insert("stolen".to_owned(), cores(stolen.saturating_sub(before.machine.stolen)));
         used.into()
     }
 }
@@ -122,13 +133,13 @@ fn resident_kib(pid: u32) -> u64 {
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
-/// Of all processors: user, nice, system and both kinds of interrupts.
-fn busy_ticks() -> u64 {
-    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-    let fields: Vec<u64> = stat
-        .lines()
-        .next()
-        .map(|line| line.split_whitespace().skip(1).filter_map(|text| text.parse().ok()).collect())
-        .unwrap_or_default();
-    [0, 1, 2, 5, 6].iter().filter_map(|index| fields.get(*index)).sum()
+impl Machine {
+    fn read() -> Self {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let Some(line) = stat.lines().next() else { return Self::default() };
+        let fields: Vec<u64> =
+            line.split_whitespace().skip(1).filter_map(|text| text.parse().ok()).collect();
+        let sum = |indices: &[usize]| indices.iter().filter_map(|index| fields.get(*index)).sum();
+        Self { busy: sum(&[0, 1, 2, 5, 6]), stolen: sum(&[7]) }
+    }
 }
