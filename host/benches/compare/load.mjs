@@ -14,16 +14,20 @@ const launch = promisify(execFile);
 /** Whether others used so much of the machine that a row says nothing. */
 export const isNoisy = (row) => [row.cpu, row.storm?.cpu].some((cpu) => cpu?.others > MOST_OTHERS);
 
+/** How many processors others had of it, here or on the machine that this one is a part of. */
+const disturbed = (row) => (row.cpu?.others ?? 0) + (row.cpu?.stolen ?? 0);
+
 /**
  * Puts one kind of load on a server and keeps what comes out under its name, or `as`. What can be measured
- * again is, while others use the machine.
+ * again is, while others use the machine; the quietest try counts.
  */
 export async function measure(run, server, test, args, options = {}) {
   const { as = server.name, org = ORG, again = true, round } = options;
   const tries = again && !run.smoke ? TRIES : 1;
   let seen;
-  for (let tried = 0; tried < tries && (!seen || isNoisy(seen)); tried++) {
-    seen = await once(run, server, args, org);
+  for (let tried = 0; tried < tries && (!seen || disturbed(seen) > MOST_OTHERS); tried++) {
+    const now = await once(run, server, args, org);
+    if (!seen || disturbed(now) < disturbed(seen)) seen = now;
   }
   const row = run.add(as, test, seen, round);
   const rate = row.perSecond === undefined ? '' : `${Math.round(row.perSecond)}/s`;

@@ -32,7 +32,7 @@ Measured ${run.began.toISOString().slice(0, 16).replace('T', ' ')} UTC by \`make
 - Versions: commit ${said('git', 'rev-parse', '--short', 'HEAD')}${changed}; ${said('rustc', '--version')}; Node ${process.version}; ${run.postgresVersion}.
 - Postgres: ${settings.join(', ')}; on a Unix socket.
 - Ours: defaults, the orgs' limits off. Node: the reference peer in \`peer/\`, its limits off, 16 connections.
-- Each figure is the median of ${run.rounds} rounds, in which those that are compared take turns; of sockets, uploads and the seed it is one.
+- Each figure is the median of ${run.rounds} rounds, in which those that are compared take turns; of sockets, uploads and the seed it is one. What others disturbed is tried up to three times, and the quietest try counts.
 - Each rate over ${run.secs} s after ${Math.min(2, run.secs)} s of warming up; ${run.idle} idle sockets; messages of 100 bytes, of ${SIZE} where there are hooks.
 - Where processes that are none of this used more than ${MOST_OTHERS} processors, the row is marked ‡ and not judged.
 - Stolen is what the hypervisor gave to other machines while there was work here, in processors. It lengthens every time, and cannot be seen from processor time alone.`;

@@ -8,9 +8,9 @@ use std::{
 
 use duologue::{
     Error,
-    domain::{Caller, EntryId, RunState},
+    domain::{Caller, Email, EntryId, RunState},
     plugin::PluginHost,
-    service::{BacktestCommand, PluginTerms, RunEntry, RunResult, Services, Via},
+    service::{BacktestCommand, PluginTerms, RunEntry, RunResult, SendCommand, Services, Via},
 };
 use futures_util::{StreamExt, stream};
 use serde_json::json;
@@ -171,6 +171,21 @@ impl Scene {
         assert_eq!(live.iter().filter(|id| id.is_none()).count(), ids.len().div_ceil(10));
     }
 
+    /// Sends one in each of so many threads, and answers in which that version decided about it.
+    async fn decided_by(&self, version: &str, threads: usize) -> Vec<bool> {
+        let sending = stream::iter(0..threads).map(|n| async move {
+            let to = Email::parse(&format!("peer-{n}@acme.example")).unwrap();
+            let command = SendCommand { to, ..letter(&self.people[1], "hello") };
+            let sent = self.services.sending.send(&self.people[0], Via::Rest, command);
+            Box::pin(sent).await.unwrap().letter.message.id.as_uuid()
+        });
+        let ids: Vec<Uuid> = sending.buffered(64).collect().await;
+        let sql = "select id, decision -> 'steps' -> 0 ->> 'version' from messages";
+        let stored: HashMap<Uuid, String> =
+            self.database.rows::<(Uuid, String)>(sql).await.into_iter().collect();
+        ids.iter().map(|id| stored[id] == version).collect()
+    }
+
     async fn kept(&self) -> Vec<(String,)> {
         let sql = "select key || '=' || convert_from(value, 'UTF8') from plugin_kv order by key";
         self.database.rows(sql).await
@@ -230,6 +245,44 @@ async fn a_canarys_keys_are_forgotten_when_it_ends() {
     scene.send("two").await;
 
     assert_eq!(scene.kept().await, []);
+}
+
+/// A canary's share of so many threads: that it is `within` so many of what was asked for, stands
+/// still, and only grows.
+async fn canary_holds_its_share(threads: usize, within: usize) {
+    let scene = Scene::filtering().await;
+    scene.activate().await;
+    let mut candidate = std::fs::read(word_filter::path()).unwrap();
+    // A custom section: another version that does the same.
+    candidate.extend(b"\0\x02\x01c");
+    let plugins = &scene.services.plugins;
+    Box::pin(plugins.upload(scene.admin(), "guest", &candidate)).await.unwrap();
+    let mut before = vec![false; threads];
+    for percent in [25_u8, 75] {
+        let set = plugins.set_canary(scene.admin(), "guest", (None, percent));
+        let version = Box::pin(set).await.unwrap().canary.unwrap().version;
+
+        let now = scene.decided_by(&version, threads).await;
+        let again = scene.decided_by(&version, threads).await;
+
+        assert!(now == again, "a thread flipped at {percent} per cent");
+        assert!(before.iter().zip(&now).all(|(before, now)| *now || !before), "one was left");
+        let in_canary = now.iter().filter(|is_canary| **is_canary).count();
+        let wanted = threads * usize::from(percent) / 100;
+        assert!(in_canary.abs_diff(wanted) <= within, "{in_canary} of {threads} threads");
+        before = now;
+    }
+}
+
+#[tokio::test]
+async fn a_canary_holds_its_share_of_threads() {
+    canary_holds_its_share(500, 50).await;
+}
+
+#[tokio::test]
+#[ignore = "minutes: `cargo test --test it closing_run_canary -- --ignored`"]
+async fn closing_run_canary() {
+    canary_holds_its_share(20_000, 200).await;
 }
 
 /// Trial verdicts and later active verdicts, message by message.
