@@ -29,10 +29,11 @@ describe('The redactor', () => {
       assert.equal(message.content, seen);
       assert.equal((await his.next('newMessage')).content, seen);
     }
-    const told = await bob.notifications();
-    const texts = [...await bob.history(alice), ...told].map(({ content, body }) => content ?? body);
-    assert.equal(texts.length, 12);
-    for (const text of texts) assert.doesNotMatch(text, /4111|3704|123456|555/);
+    // Ids and times may have any digits.
+    const words = (name, value) => (/^id$|Id$|At$/.test(name) ? undefined : value);
+    const everything = JSON.stringify([await bob.history(alice), await bob.notifications()], words);
+    assert.ok(everything.includes('**** **** **** 1111'), everything);
+    assert.ok(!/4111|3704|123456|555/.test(everything), everything);
     assert.deepEqual([...new Set(await linesOf(plugin))].sort(), [
       'found: card',
       'found: iban',

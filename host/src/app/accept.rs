@@ -162,10 +162,10 @@ const KEPT: [HeaderName; 5] = [
     header::ACCESS_CONTROL_REQUEST_HEADERS,
 ];
 
-/// Leaves of a request's head what is needed, in memory of its own; of what is no handshake
-/// (RFC 6455 §4.2.1) not its key, without which the transport answers 400. A socket keeps the head of its
+/// Leaves of a request's head what is needed, in memory of its own. A socket keeps the head of its
 /// first request for as long as it is open, and with it, if it is not copied, the 8 KiB that it
-/// was read into.
+/// was read into. What is no handshake (RFC 6455 §4.2.1) loses its key, without which the transport
+/// answers 400.
 fn copy_head(request: &mut Request<Incoming>) {
     let mut kept = HeaderMap::with_capacity(3);
     let is_handshake = is_handshake(request);
