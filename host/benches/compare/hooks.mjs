@@ -12,20 +12,25 @@ export const SIZE = 233;
 
 export const UPLOAD = 'from upload to active';
 
-/** One org of one server for each. */
-const PLUGINS = {
+const LINK_GUARD = { plugin: 'link-guard', config: { allow: 'example.com' } };
+
+/** One org of one server for each; as in any org, decisions leave receipts, but where it says that they do not. */
+const ORGS = {
   none: null,
-  'link-guard': { allow: 'example.com' },
-  'word-filter': { words: 'darn, heck' },
+  'link-guard': LINK_GUARD,
+  'no-receipts': { ...LINK_GUARD, settings: { receiptDays: 0 } },
+  'word-filter': { plugin: 'word-filter', config: { words: 'darn, heck' } },
 };
 
-export const ours = (plugin) => `ours, ${plugin === 'none' ? 'no plugin' : plugin.replace('-', ' ')}`;
+const NAMES = { none: 'no plugin', 'no-receipts': 'link guard, no receipts' };
+
+export const ours = (org) => `ours, ${NAMES[org] ?? org.replace('-', ' ')}`;
 
 export async function measureHooks(run) {
   const peer = await startPeer(run, { hook: true });
-  const server = await startOurs(run, Object.keys(PLUGINS));
-  for (const [plugin, config] of Object.entries(PLUGINS)) {
-    if (config) await install(run, server.orgs[plugin], plugin, config);
+  const server = await startOurs(run, Object.keys(ORGS));
+  for (const [name, installed] of Object.entries(ORGS)) {
+    if (installed) await install(run, server.orgs[name], name, installed);
   }
   for (const clients of [16, 64, 256]) {
     const load = ['rest-send', '--clients', `${clients}`, '--size', `${SIZE}`];
@@ -41,18 +46,19 @@ export async function measureHooks(run) {
 }
 
 async function measureOurs(run, server, test, load, round) {
-  for (const org of Object.keys(PLUGINS)) await measure(run, server, test, load, { as: ours(org), org, round });
+  for (const org of Object.keys(ORGS)) await measure(run, server, test, load, { as: ours(org), org, round });
 }
 
-async function install(run, org, name, config) {
-  const bytes = inRust(name);
+async function install(run, org, name, { plugin, config, settings }) {
+  const bytes = inRust(plugin);
   const admin = await org.admin();
+  if (settings) await admin.patch('/admin/settings', settings);
   const began = performance.now();
-  const plugin = await uploaded(admin, bytes);
-  await plugin.configure(config);
-  await plugin.activate();
+  const installed = await uploaded(admin, bytes);
+  await installed.configure(config);
+  await installed.activate();
   run.add(ours(name), UPLOAD, { ms: performance.now() - began, bytes: bytes.length });
   const bad = { to: 'bob@load.test', content: 'darn: https://evil.test', contentType: 'text' };
   const answer = await admin.post(MESSAGES, bad);
-  assert.ok(!answer.text.includes(bad.content), `${name} let pass what it is there for`);
+  assert.ok(!answer.text.includes(bad.content), `${plugin} let pass what it is there for`);
 }

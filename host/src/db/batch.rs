@@ -159,6 +159,9 @@ pub async fn insert_together(
 
 /// Of each thread only what is not held moves its `seq` on; what is shadowed or held has no
 /// side but its sender's.
+///
+/// Arrays are spread where columns are selected, not as tables: Postgres would first put each
+/// of those aside as a whole.
 #[expect(clippy::too_many_lines, reason = "one statement, read in one go")]
 async fn insert_messages(
     conn: &mut PgConnection,
@@ -170,17 +173,10 @@ async fn insert_messages(
         r#"
         with thread as (
             insert into threads (org_id, id, last_seq)
-            select *
-            from unnest($1::uuid[], $2::uuid[], $3::bigint[])
+            select unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::bigint[])
             on conflict (org_id, id) do update
                 set last_seq = threads.last_seq + excluded.last_seq
             returning org_id, id, last_seq
-        ),
-        placed as materialized (
-            select draft.*, thread.last_seq - draft.below as seq
-            from unnest($4::uuid[], $5::uuid[], $6::uuid[], $7::bigint[]) with ordinality
-                as draft (org_id, id, thread_id, below, ord)
-            join thread on thread.org_id = draft.org_id and thread.id = draft.thread_id
         ),
         thread_state as (
             insert into thread_states
@@ -190,12 +186,14 @@ async fn insert_messages(
                 state.org_id, user_id, thread_id, peer_id,
                 coalesce(thread.last_seq - below, 0), unread,
                 last_id, last_id, active_second, opened
-            from unnest(
-                $8::uuid[], $9::uuid[], $10::uuid[], $11::uuid[], $12::bigint[], $13::bigint[],
-                $14::uuid[], $15::bigint[], $16::boolean[]
-            ) as state (
-                org_id, user_id, thread_id, peer_id, below, unread, last_id, active_second, opened
-            )
+            from (
+                select
+                    unnest($4::uuid[]) as org_id, unnest($5::uuid[]) as user_id,
+                    unnest($6::uuid[]) as thread_id, unnest($7::uuid[]) as peer_id,
+                    unnest($8::bigint[]) as below, unnest($9::bigint[]) as unread,
+                    unnest($10::uuid[]) as last_id, unnest($11::bigint[]) as active_second,
+                    unnest($12::boolean[]) as opened
+            ) as state
             join thread on thread.org_id = state.org_id and thread.id = state.thread_id
             order by state.org_id, user_id, thread_id
             on conflict (org_id, user_id, thread_id) do update set
@@ -210,7 +208,11 @@ async fn insert_messages(
         user_state as (
             insert into user_states (org_id, user_id, position, unread_count)
             select *
-            from unnest($17::uuid[], $18::uuid[], $19::bigint[], $20::bigint[])
+            from (
+                select
+                    unnest($13::uuid[]), unnest($14::uuid[]), unnest($15::bigint[]),
+                    unnest($16::bigint[])
+            ) as person
             -- Not before every thread state is taken.
             where (select count(*) from thread_state) > 0
             on conflict (org_id, user_id) do update set
@@ -221,16 +223,23 @@ async fn insert_messages(
         change as (
             insert into changes (org_id, user_id, position, kind, message_id)
             select side.org_id, side.user_id, user_state.position - side.below, 'message', side.id
-            from unnest($21::uuid[], $22::uuid[], $23::bigint[], $24::uuid[])
-                as side (org_id, user_id, below, id)
+            from (
+                select
+                    unnest($17::uuid[]) as org_id, unnest($18::uuid[]) as user_id,
+                    unnest($19::bigint[]) as below, unnest($20::uuid[]) as id
+            ) as side
             join user_state
                 on user_state.org_id = side.org_id and user_state.user_id = side.user_id
         ),
         notification as (
             insert into notifications (org_id, user_id, id, undecided, due_at)
             select org_id, recipient_id, id, asks_notify, case when asks_notify then now() end
-            from unnest($4::uuid[], $26::uuid[], $5::uuid[], $34::smallint[], $37::boolean[])
-                as draft (org_id, recipient_id, id, fate, asks_notify)
+            from (
+                select
+                    unnest($21::uuid[]) as org_id, unnest($26::uuid[]) as recipient_id,
+                    unnest($22::uuid[]) as id, unnest($34::smallint[]) as fate,
+                    unnest($37::boolean[]) as asks_notify
+            ) as draft
             where fate = 0
         ),
         stored as (
@@ -239,38 +248,39 @@ async fn insert_messages(
                  content, content_type, attachments, metadata, reply_to, created_at,
                  state, shadowed, decision, preview)
             select
-                org_id, id, thread_id, seq, sender_id, recipient_id, client_id, request_hash,
-                content, content_type, attachments::jsonb, metadata::jsonb, reply_to,
-                date_trunc('milliseconds', now()),
+                draft.org_id, draft.id, thread_id, thread.last_seq - below, sender_id,
+                recipient_id, client_id, request_hash, content, content_type,
+                coalesce(attachments::jsonb, '[]'), coalesce(metadata::jsonb, '{}'), reply_to,
+                (select date_trunc('milliseconds', now())),
                 case when fate = 2 then 'held' else 'sent' end, fate = 1, decision::jsonb,
                 preview
-            from placed
-            join unnest(
-                $25::uuid[], $26::uuid[], $27::text[], $28::bytea[], $29::text[], $30::text[],
-                $31::text[], $32::text[], $33::uuid[], $34::smallint[], $35::text[], $36::text[]
-            ) with ordinality as body (
-                sender_id, recipient_id, client_id, request_hash, content, content_type,
-                attachments, metadata, reply_to, fate, decision, preview, ord
-            ) on body.ord = placed.ord
+            from (
+                select
+                    unnest($21::uuid[]) as org_id, unnest($22::uuid[]) as id,
+                    unnest($23::uuid[]) as thread_id, unnest($24::bigint[]) as below,
+                    unnest($25::uuid[]) as sender_id, unnest($26::uuid[]) as recipient_id,
+                    unnest($27::text[]) as client_id, unnest($28::bytea[]) as request_hash,
+                    unnest($29::text[]) as content, unnest($30::text[]) as content_type,
+                    unnest($31::text[]) as attachments, unnest($32::text[]) as metadata,
+                    unnest($33::uuid[]) as reply_to, unnest($34::smallint[]) as fate,
+                    unnest($35::text[]) as decision, unnest($36::text[]) as preview
+            ) as draft
+            join thread on thread.org_id = draft.org_id and thread.id = draft.thread_id
         )
         select
-            ord, null::uuid as "org_id: OrgId", null::uuid as "user_id: UserId",
-            null::uuid as "thread_id: ThreadId", seq as number,
-            date_trunc('milliseconds', now()) as "created_at!"
-        from placed
+            org_id as "org_id!: OrgId", null::uuid as "user_id: UserId",
+            id as "thread_id!: ThreadId", last_seq as "number!",
+            (select date_trunc('milliseconds', now())) as "created_at!"
+        from thread
         union all
         select
-            null, org_id, user_id, thread_id, former_given_seq,
-            date_trunc('milliseconds', now())
+            org_id, user_id, thread_id, former_given_seq,
+            (select date_trunc('milliseconds', now()))
         from thread_state
         "#,
         &threads.org_ids as &[OrgId],
         &threads.ids as &[ThreadId],
         &threads.counts,
-        &messages.org_ids as &[OrgId],
-        &messages.ids as &[MessageId],
-        &messages.thread_ids as &[ThreadId],
-        &messages.below as &[Option<i64>],
         &states.org_ids as &[OrgId],
         &states.user_ids as &[UserId],
         &states.thread_ids as &[ThreadId],
@@ -288,14 +298,18 @@ async fn insert_messages(
         &changes.user_ids as &[UserId],
         &changes.below,
         &changes.message_ids as &[MessageId],
+        &messages.org_ids as &[OrgId],
+        &messages.ids as &[MessageId],
+        &messages.thread_ids as &[ThreadId],
+        &messages.below as &[Option<i64>],
         &messages.sender_ids as &[UserId],
         &messages.recipient_ids as &[UserId],
         &messages.client_ids as &[Option<&str>],
         &messages.request_hashes as &[&[u8]],
         &messages.contents as &[&str],
         &messages.content_types as &[&str],
-        &messages.attachments,
-        &messages.metadata,
+        &messages.attachments as &[Option<String>],
+        &messages.metadata as &[Option<String>],
         &messages.reply_tos as &[Option<MessageId>],
         &messages.fates,
         &messages.decisions as &[Option<String>],
@@ -304,40 +318,32 @@ async fn insert_messages(
     )
     .fetch_all(conn)
     .await?;
-    Ok(place(batch, rows))
+    Ok(place(batch, &messages.below, rows))
 }
 
-/// What the statement answers: the `seq` of a draft, by its place in the batch, or what a side
-/// of a thread had been given before.
+/// What the statement answers: a thread's last `seq`, or what a side of it had been given before.
 struct Row {
-    ord: Option<i64>,
-    org_id: Option<OrgId>,
+    org_id: OrgId,
+    /// `None`: it is the thread's.
     user_id: Option<UserId>,
-    thread_id: Option<ThreadId>,
-    number: Option<i64>,
+    thread_id: ThreadId,
+    number: i64,
     created_at: OffsetDateTime,
 }
 
-fn place(batch: &[NewMessage], rows: Vec<Row>) -> Vec<Placed> {
-    let mut seqs = vec![None; batch.len()];
-    // What each side of a thread holds, as the batch goes on.
-    let mut given: HashMap<_, i64> = HashMap::with_capacity(rows.len() - batch.len());
+fn place(batch: &[NewMessage], below: &[Option<i64>], rows: Vec<Row>) -> Vec<Placed> {
     let created_at = rows[0].created_at;
-    for row in rows {
-        match row {
-            Row { ord: Some(ord), number, .. } => {
-                seqs[usize::try_from(ord - 1).expect("ordinality counts from one")] = number;
-            }
-            Row { org_id, user_id, thread_id, number, .. } => {
-                given.insert((org_id, user_id, thread_id), number.unwrap_or_default());
-            }
-        }
+    // What each thread has given out, and what each side of it holds as the batch goes on.
+    let mut given: HashMap<_, i64> = HashMap::with_capacity(rows.len());
+    for Row { org_id, user_id, thread_id, number, .. } in rows {
+        given.insert((org_id, thread_id, user_id), number);
     }
     let mut placed = Vec::with_capacity(batch.len());
-    for (NewMessage { org_id, draft, fate, .. }, seq) in batch.iter().zip(seqs) {
+    for (NewMessage { org_id, draft, fate, .. }, below) in batch.iter().zip(below) {
+        let thread_id = draft.thread_id();
+        let seq = below.map(|below| given[&(*org_id, thread_id, None)] - below);
         let mut former = |user| {
-            let side = (Some(*org_id), Some(user), Some(draft.thread_id()));
-            let given = given.get_mut(&side)?;
+            let given = given.get_mut(&(*org_id, thread_id, Some(user)))?;
             Some(std::mem::replace(given, seq.unwrap_or(*given)))
         };
         let is_given = matches!(fate, Fate::Sent);

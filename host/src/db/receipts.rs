@@ -80,13 +80,14 @@ pub async fn insert_all(conn: &mut OrgConn<'_>, rows: &[NewReceipt]) -> Result<(
                 where gone.id = given.message_id or gone.id = any(given.shown::uuid[])
             ) then given.content end,
             given.shown::uuid[], given.created_at
-        from unnest(
-            $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::boolean[], $7::integer[],
-            $8::bytea[], $9::bytea[], $10::text[], $11::timestamptz[]
-        ) as given (
-            id, thread_id, message_id, request_id, is_edit, attempt, calls, content, shown,
-            created_at
-        )
+        from (
+            select
+                unnest($2::uuid[]) as id, unnest($3::uuid[]) as thread_id,
+                unnest($4::uuid[]) as message_id, unnest($5::uuid[]) as request_id,
+                unnest($6::boolean[]) as is_edit, unnest($7::integer[]) as attempt,
+                unnest($8::bytea[]) as calls, unnest($9::bytea[]) as content,
+                unnest($10::text[]) as shown, unnest($11::timestamptz[]) as created_at
+        ) as given
         "#,
         conn.org_id as _,
         &ids as &[EntryId],

@@ -108,7 +108,7 @@ impl Turn<'_> {
                 Err(never) => return never,
             };
         let input = Input {
-            context: (&context(&question, entered.budget)).into(),
+            context: context(&question, entered.budget).into(),
             to: Some(question.ask.to.email.as_str().to_owned()),
             reply_to: question.ask.reply_to.map(|id| id.to_string()),
             body: question.body.into(),
@@ -139,7 +139,7 @@ impl Turn<'_> {
                 Err(never) => return never,
             };
         let input = Input {
-            context: (&context(&question, entered.budget)).into(),
+            context: context(&question, entered.budget).into(),
             to: None,
             reply_to: None,
             body: question.body.into(),
@@ -250,8 +250,7 @@ impl Entered<'_> {
         input: Input,
     ) -> Result<Result<types::Decision, types::Failure>, Fault> {
         let store = &mut self.store;
-        let (draft, previous) = (input.draft(), input.previous.as_ref().map(Into::into));
-        let context = input.context.into();
+        let (context, draft, previous) = input.into_arguments();
         let call = async {
             let instance = compiled.instances.instantiate_async(&mut *store).await?;
             let guest = hook.load(&mut *store, &instance)?;
@@ -270,7 +269,7 @@ impl Entered<'_> {
         input: Input,
     ) -> Result<Result<validate_content::Validity, types::Failure>, Fault> {
         let store = &mut self.store;
-        let (body, context) = ((&input.body).into(), input.context.into());
+        let (body, context) = (input.body.into(), input.context.into());
         let call = async {
             let instance = compiled.instances.instantiate_async(&mut *store).await?;
             let guest = hook.load(&mut *store, &instance)?;

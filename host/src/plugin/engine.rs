@@ -144,7 +144,7 @@ fn pool(limits: &Limits, scan: bool) -> PoolingAllocationConfig {
         .table_elements(limits.table_elements)
         .linear_memory_keep_resident(kept)
         .table_keep_resident(kept)
-        .async_stack_keep_resident(64 << 10)
+        .async_stack_keep_resident(16 << 10)
         .pagemap_scan(if scan { Enabled::Yes } else { Enabled::No });
     pool
 }

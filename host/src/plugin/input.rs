@@ -84,29 +84,28 @@ fn sorted<S: Serializer>(attachments: &[Attachment], serializer: S) -> Result<S:
 }
 
 impl Input {
-    pub(super) fn draft(&self) -> types::Draft {
-        types::Draft {
-            to: self.to.clone().unwrap_or_default(),
-            reply_to: self.reply_to.clone(),
-            body: (&self.body).into(),
-        }
+    /// The context, the draft, and where this is an edit the stored body.
+    pub(super) fn into_arguments(self) -> (types::Context, types::Draft, Option<types::Body>) {
+        let Self { body, context, previous, reply_to, to } = self;
+        let draft = types::Draft { to: to.unwrap_or_default(), reply_to, body: body.into() };
+        (context.into(), draft, previous.map(Into::into))
     }
 }
 
-impl From<&types::Context> for Context {
-    fn from(context: &types::Context) -> Self {
+impl From<types::Context> for Context {
+    fn from(context: types::Context) -> Self {
         let types::Context { org, call_id, caller, door, attempt, now_ms, budget_ms } = context;
         Self {
-            org: org.clone(),
-            call_id: call_id.clone(),
+            org,
+            call_id,
             caller: Caller {
-                email: caller.email.clone(),
+                email: caller.email,
                 kind: match caller.kind {
                     types::Kind::Customer => Kind::Customer,
                     types::Kind::Staff => Kind::Staff,
                 },
                 admin: caller.admin,
-                roles: caller.roles.clone(),
+                roles: caller.roles,
                 first_seen_ms: caller.first_seen_ms,
                 messages_24h: caller.messages_24h,
             },
@@ -117,9 +116,9 @@ impl From<&types::Context> for Context {
                 types::Door::Scheduled => Door::Scheduled,
                 types::Door::Imported => Door::Imported,
             },
-            attempt: *attempt,
-            now_ms: *now_ms,
-            budget_ms: *budget_ms,
+            attempt,
+            now_ms,
+            budget_ms,
         }
     }
 }
@@ -166,14 +165,14 @@ impl From<&Body> for BodyInput {
     }
 }
 
-impl From<&BodyInput> for types::Body {
-    fn from(body: &BodyInput) -> Self {
-        let metadata = body.metadata.iter();
+impl From<BodyInput> for types::Body {
+    fn from(body: BodyInput) -> Self {
+        let BodyInput { attachments, content, content_type, metadata } = body;
         Self {
-            content: body.content.clone(),
-            content_type: body.content_type.clone(),
-            attachments: body.attachments.iter().map(Into::into).collect(),
-            metadata: metadata.map(|(key, value)| (key.clone(), value.clone())).collect(),
+            content,
+            content_type,
+            attachments: attachments.iter().map(Into::into).collect(),
+            metadata: metadata.into_iter().collect(),
         }
     }
 }

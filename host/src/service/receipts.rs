@@ -233,10 +233,12 @@ impl Unsettled {
     }
 
     fn keep(self, message: Option<MessageId>, request: Option<EntryId>) {
-        let ids =
-            [message.map(|id| format!("message {id}")), request.map(|id| format!("request {id}"))];
-        let about = ids.into_iter().flatten().collect::<Vec<_>>().join(", ");
         for step in &self.faults {
+            let ids = [
+                message.map(|id| format!("message {id}")),
+                request.map(|id| format!("request {id}")),
+            ];
+            let about = ids.into_iter().flatten().collect::<Vec<_>>().join(", ");
             self.receipts.0.hooks.note_fault(self.org_id, step, &about);
         }
         for receipt in self.asked {

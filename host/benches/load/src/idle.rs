@@ -35,7 +35,7 @@ pub struct Options {
 
 pub async fn run(target: Target, options: Options) -> Value {
     let before = Snapshot::take(&target.pids);
-    let arrivals = connect_all(&target, options.sockets, options.orgs, 64).await;
+    let arrivals = connect_all(&target, options.sockets, options.orgs, Wave::First).await;
     let connected = Snapshot::take(&target.pids);
     let mut seen = arrivals.json(&connected, &before);
     let count = arrivals.sockets.len();
@@ -50,7 +50,7 @@ pub async fn run(target: Target, options: Options) -> Value {
         // All at once and without a word.
         drop(kept);
         let before = Snapshot::take(&target.pids);
-        let arrivals = connect_all(&target, dropped, options.orgs, 256).await;
+        let arrivals = connect_all(&target, dropped, options.orgs, Wave::Storm).await;
         let after = Snapshot::take(&target.pids);
         seen["storm"] = arrivals.json(&after, &before);
         seen["storm"]["dropped"] = json!(dropped);
@@ -59,6 +59,30 @@ pub async fn run(target: Target, options: Options) -> Value {
         seen["storm"]["residentMib"] = Snapshot::take(&target.pids).resident_mib();
     }
     seen
+}
+
+#[derive(Clone, Copy)]
+enum Wave {
+    First,
+    Storm,
+}
+
+impl Wave {
+    /// How many connect at a time.
+    fn at_once(self) -> usize {
+        match self {
+            Self::First => 64,
+            Self::Storm => 256,
+        }
+    }
+
+    /// Where the socket of that number comes from: of this run and wave alone, because ports stay taken
+    /// for a minute, and the search for one among many would count as the server's time.
+    fn source(self, number: usize) -> Ipv4Addr {
+        let run = u8::try_from(std::process::id() % 120).expect("it is below 120");
+        let part = u8::try_from(number / 20_000).unwrap_or(u8::MAX - 1);
+        Ipv4Addr::new(127, 2 + 2 * run + u8::from(matches!(self, Self::Storm)), 1, 1 + part)
+    }
 }
 
 struct Arrivals {
@@ -82,7 +106,7 @@ impl Arrivals {
 }
 
 /// Connects so many, a few at a time.
-async fn connect_all(target: &Target, sockets: usize, orgs: usize, at_once: usize) -> Arrivals {
+async fn connect_all(target: &Target, sockets: usize, orgs: usize, wave: Wave) -> Arrivals {
     let began = Instant::now();
     let next = Rc::new(Cell::new(0));
     let arrived = Rc::new(RefCell::new(Arrivals {
@@ -91,13 +115,13 @@ async fn connect_all(target: &Target, sockets: usize, orgs: usize, at_once: usiz
         errors: Errors::default(),
         secs: 0.0,
     }));
-    let connecting: Vec<_> = (0..at_once)
+    let connecting: Vec<_> = (0..wave.at_once())
         .map(|_| {
             let (target, next, arrived) = (target.clone(), Rc::clone(&next), Rc::clone(&arrived));
             spawn_local(async move {
                 while next.get() < sockets {
                     let number = next.replace(next.get() + 1);
-                    connect_one(&target, number, orgs, &arrived).await;
+                    connect_one(&target, number, orgs, wave, &arrived).await;
                 }
             })
         })
@@ -110,12 +134,17 @@ async fn connect_all(target: &Target, sockets: usize, orgs: usize, at_once: usiz
     arrived
 }
 
-async fn connect_one(target: &Target, number: usize, orgs: usize, arrived: &RefCell<Arrivals>) {
+async fn connect_one(
+    target: &Target,
+    number: usize,
+    orgs: usize,
+    wave: Wave,
+    arrived: &RefCell<Arrivals>,
+) {
     let org = format!("{}-{}", target.org, number % orgs);
     let auth = target.auth(&format!("i{number}@load.test"), &org);
-    let from = Ipv4Addr::new(127, 0, 1, 1 + u8::try_from(number / 20_000).unwrap_or(0));
     let began = Instant::now();
-    let socket = socket::connect(&target.address, from, &auth).await;
+    let socket = socket::connect(&target.address, wave.source(number), &auth).await;
     let mut arrived = arrived.borrow_mut();
     match socket {
         Ok(socket) => {

@@ -72,8 +72,9 @@ pub(super) struct Messages<'a> {
     pub(super) request_hashes: Vec<&'a [u8]>,
     pub(super) contents: Vec<&'a str>,
     pub(super) content_types: Vec<&'a str>,
-    pub(super) attachments: Vec<String>,
-    pub(super) metadata: Vec<String>,
+    /// `None`: it has none.
+    pub(super) attachments: Vec<Option<String>>,
+    pub(super) metadata: Vec<Option<String>>,
     pub(super) reply_tos: Vec<Option<MessageId>>,
     pub(super) fates: Vec<i16>,
     pub(super) decisions: Vec<Option<String>>,
@@ -180,8 +181,9 @@ impl<'a> Messages<'a> {
             messages.request_hashes.push(&draft.request_hash);
             messages.contents.push(&draft.body.content);
             messages.content_types.push(draft.body.content_type.as_str());
-            messages.attachments.push(json_text(&draft.body.attachments));
-            messages.metadata.push(json_text(&draft.body.metadata));
+            let (attachments, metadata) = (&draft.body.attachments, &draft.body.metadata);
+            messages.attachments.push((!attachments.is_empty()).then(|| json_text(attachments)));
+            messages.metadata.push((!metadata.is_empty()).then(|| json_text(metadata)));
             messages.reply_tos.push(draft.reply_to);
             messages.fates.push(fate.code());
             messages.decisions.push(decision.as_ref().map(json_text));
