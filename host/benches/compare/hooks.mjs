@@ -24,7 +24,9 @@ const ORGS = {
 
 const NAMES = { none: 'no plugin', 'no-receipts': 'link guard, no receipts' };
 
-export const ours = (org) => `ours, ${NAMES[org] ?? org.replace('-', ' ')}`;
+export const title = (org) => NAMES[org] ?? org.replace('-', ' ');
+
+export const ours = (org) => `ours, ${title(org)}`;
 
 export async function measureHooks(run) {
   const peer = await startPeer(run, { hook: true });
@@ -52,7 +54,7 @@ async function measureOurs(run, server, test, load, round) {
 async function install(run, org, name, { plugin, config, settings }) {
   const bytes = inRust(plugin);
   const admin = await org.admin();
-  if (settings) await admin.patch('/admin/settings', settings);
+  if (settings) assert.equal((await admin.patch('/admin/settings', settings)).status, 200);
   const began = performance.now();
   const installed = await uploaded(admin, bytes);
   await installed.configure(config);

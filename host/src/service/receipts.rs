@@ -233,13 +233,13 @@ impl Unsettled {
     }
 
     fn keep(self, message: Option<MessageId>, request: Option<EntryId>) {
-        for step in &self.faults {
-            let ids = [
-                message.map(|id| format!("message {id}")),
-                request.map(|id| format!("request {id}")),
-            ];
-            let about = ids.into_iter().flatten().collect::<Vec<_>>().join(", ");
-            self.receipts.0.hooks.note_fault(self.org_id, step, &about);
+        if !self.faults.is_empty() {
+            let message = message.map(|id| format!("message {id}"));
+            let request = request.map(|id| format!("request {id}"));
+            let about = message.into_iter().chain(request).collect::<Vec<_>>().join(", ");
+            for step in &self.faults {
+                self.receipts.0.hooks.note_fault(self.org_id, step, &about);
+            }
         }
         for receipt in self.asked {
             self.receipts.keep(self.org_id, receipt, (message, request));

@@ -313,6 +313,7 @@ async fn a_server_that_knows_of_no_listener_yet_leaves_the_event_to_be_told() {
     other.sending.send(&scene.alice, Via::Rest, letter(&scene.bob, "before")).await.unwrap();
     scene.listen("listener", &[]).await;
     scene.send("one").await.unwrap();
+    assert_eq!(scene.waiting().await, 1);
 
     // It puts the event off by a second and learns of the plugin; on a busy machine, in one round.
     while scene.waiting().await > 0 {

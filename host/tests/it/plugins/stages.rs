@@ -75,14 +75,18 @@ impl Scene {
     /// Sends one, and answers its id, or `None` where it was refused; and how long that took.
     async fn send(&self, content: &str) -> (Option<Uuid>, Duration) {
         let began = Instant::now();
-        let command = letter(&self.people[1], content);
+        let id = self.send_to(self.people[1].user.email.clone(), content).await;
+        (id, began.elapsed())
+    }
+
+    async fn send_to(&self, to: Email, content: &str) -> Option<Uuid> {
+        let command = SendCommand { to, ..letter(&self.people[1], content) };
         let sent = self.services.sending.send(&self.people[0], Via::Rest, command);
-        let id = match Box::pin(sent).await {
+        match Box::pin(sent).await {
             Ok(sent) => Some(sent.letter.message.id.as_uuid()),
             Err(Error::Rejected(_)) => None,
             Err(error) => panic!("{error}"),
-        };
-        (id, began.elapsed())
+        }
     }
 
     /// Sends so many, each tenth with a word that the filter refuses; their ids in order.
@@ -175,9 +179,7 @@ impl Scene {
     async fn decided_by(&self, version: &str, threads: usize) -> Vec<bool> {
         let sending = stream::iter(0..threads).map(|n| async move {
             let to = Email::parse(&format!("peer-{n}@acme.example")).unwrap();
-            let command = SendCommand { to, ..letter(&self.people[1], "hello") };
-            let sent = self.services.sending.send(&self.people[0], Via::Rest, command);
-            Box::pin(sent).await.unwrap().letter.message.id.as_uuid()
+            self.send_to(to, "hello").await.unwrap()
         });
         let ids: Vec<Uuid> = sending.buffered(64).collect().await;
         let sql = "select id, decision -> 'steps' -> 0 ->> 'version' from messages";
