@@ -8,11 +8,12 @@ use std::collections::HashMap;
 
 use time::OffsetDateTime;
 
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 
 use self::repeats::{insert_unrepeated, is_repeated};
 use super::{
     Db, DbError, OrgConn,
+    connections::Taken,
     held::{self, NewHold},
     kv::{self, Committed},
 };
@@ -80,21 +81,20 @@ pub struct Placed {
 ///
 /// At most one row of a batch may carry a given (org, sender, client id).
 pub async fn insert(db: &Db, batch: &[NewMessage]) -> Result<Vec<Option<Placed>>, DbError> {
-    let mut conn = db.batches.acquire().await?;
-    match insert_fresh(&mut conn, batch).await {
+    let mut conn = db.batches.take().await?;
+    let placed = match insert_fresh(&mut conn, batch).await {
         Err(error) if is_repeated(&error) => {
             // Boxed: rare. Nothing of the batch is stored.
-            Box::pin(insert_unrepeated(&mut conn, batch, error)).await
+            Box::pin(insert_unrepeated(&mut conn, batch, error)).await?
         }
-        placed => Ok(placed?.into_iter().map(Some).collect()),
-    }
+        placed => placed?.into_iter().map(Some).collect(),
+    };
+    conn.done();
+    Ok(placed)
 }
 
 /// Stores a batch of which no client id is stored yet.
-async fn insert_fresh(
-    conn: &mut PgConnection,
-    batch: &[NewMessage],
-) -> Result<Vec<Placed>, DbError> {
+async fn insert_fresh(conn: &mut Taken, batch: &[NewMessage]) -> Result<Vec<Placed>, DbError> {
     if !batch.iter().any(|row| matches!(row.fate, Fate::Held(_)) || row.news.is_some()) {
         return insert_messages(conn, batch).await;
     }
@@ -102,10 +102,7 @@ async fn insert_fresh(
     Box::pin(insert_with_more(conn, batch)).await
 }
 
-async fn insert_with_more(
-    conn: &mut PgConnection,
-    batch: &[NewMessage],
-) -> Result<Vec<Placed>, DbError> {
+async fn insert_with_more(conn: &mut Taken, batch: &[NewMessage]) -> Result<Vec<Placed>, DbError> {
     let mut tx = conn.begin().await?;
     let placed = insert_all(&mut tx, batch).await?;
     tx.commit().await?;
@@ -141,7 +138,7 @@ pub async fn insert_together(
     row: &NewMessage,
     staged: &[StagedWrites],
 ) -> Result<Together, DbError> {
-    let mut conn = db.batches.acquire().await?;
+    let mut conn = db.batches.take().await?;
     let mut tx = conn.begin().await?;
     let mut org = OrgConn { org_id: row.org_id, conn: &mut tx };
     if kv::commit_all(&mut org, staged).await? == Committed::Conflict {

@@ -109,7 +109,7 @@ pub async fn list_due_orgs(db: &Db) -> Result<Vec<String>, DbError> {
         )
         "#,
     )
-    .fetch_all(&db.pool)
+    .fetch_all(&mut *db.any().await?)
     .await
 }
 

@@ -1,7 +1,6 @@
 //! Parts of a thread, as one of its two people may see them.
 
 use sqlx::types::Json as Column;
-use uuid::Uuid;
 
 use super::{
     DbError, OrgConn,
@@ -30,7 +29,7 @@ pub enum Part {
 
 /// One query of [`list_thread`]: `$3` is the thread, `$4` the limit.
 macro_rules! thread_part {
-    ($rest:literal, $conn:ident, $reader:ident, $thread:ident, $limit:ident $(, $place:expr)?) => {
+    ($rest:literal, $conn:ident, $reader:ident, $thread:ident, $limit:expr $(, $place:expr)?) => {
         select_visible!(
             "content",
             $rest,
@@ -54,9 +53,31 @@ pub async fn list_thread(
     limit: i64,
 ) -> Result<Vec<Message>, DbError> {
     let rows = match part {
-        Part::Newest => list_below(conn, reader, thread, Uuid::max().into(), limit).await?,
-        Part::Before(Place::Unplaced(id)) => list_below(conn, reader, thread, id, limit).await?,
+        // By the index on `seq`, from its end, where those without one are: Postgres sorts only
+        // these by their ids.
+        Part::Newest => thread_part!(
+            "and thread_id = $3 order by seq desc nulls first, id desc limit $4",
+            conn,
+            reader,
+            thread,
+            limit
+        ),
         Part::Before(Place::Seq(seq)) => list_placed(conn, reader, thread, seq, limit).await?,
+        Part::Before(Place::Unplaced(id)) => {
+            let mut rows = thread_part!(
+                "and thread_id = $3 and seq is null and id < $5 order by id desc limit $4",
+                conn,
+                reader,
+                thread,
+                limit,
+                id as _
+            );
+            let left = limit - i64::try_from(rows.len()).unwrap_or(limit);
+            if left > 0 {
+                rows.extend(list_placed(conn, reader, thread, i64::MAX, left).await?);
+            }
+            rows
+        }
         Part::After(Place::Seq(seq)) => thread_part!(
             "and thread_id = $3 and seq > $5 order by seq limit $4",
             conn,
@@ -81,30 +102,6 @@ pub async fn list_thread(
     Ok(messages)
 }
 
-/// What has no `seq`, from below an id downwards, then the highest that has one. They are looked up
-/// apart: in one order over both, Postgres sorts the whole thread.
-async fn list_below(
-    conn: &mut OrgConn<'_>,
-    reader: UserId,
-    thread: ThreadId,
-    id: MessageId,
-    limit: i64,
-) -> Result<Vec<MessageRow>, DbError> {
-    let mut rows = thread_part!(
-        "and thread_id = $3 and seq is null and id < $5 order by id desc limit $4",
-        conn,
-        reader,
-        thread,
-        limit,
-        id as _
-    );
-    let left = limit - i64::try_from(rows.len()).unwrap_or(limit);
-    if left > 0 {
-        rows.extend(list_placed(conn, reader, thread, i64::MAX, left).await?);
-    }
-    Ok(rows)
-}
-
 async fn list_placed(
     conn: &mut OrgConn<'_>,
     reader: UserId,
@@ -112,15 +109,14 @@ async fn list_placed(
     below: i64,
     limit: i64,
 ) -> Result<Vec<MessageRow>, DbError> {
-    let rows = thread_part!(
+    Ok(thread_part!(
         "and thread_id = $3 and seq < $5 order by seq desc limit $4",
         conn,
         reader,
         thread,
         limit,
         below
-    );
-    Ok(rows)
+    ))
 }
 
 /// The place of a message in a thread of the reader's, hidden or not.

@@ -155,6 +155,6 @@ pub async fn list_holders(db: &Db, fingerprint: &Fingerprint) -> Result<Vec<OrgI
         "#,
         &fingerprint[..],
     )
-    .fetch_all(&db.pool)
+    .fetch_all(&mut *db.any().await?)
     .await
 }

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod batch;
 pub mod canaries;
 pub mod changes;
+mod connections;
 pub mod content_types;
 pub mod due;
 pub mod flags;
@@ -35,13 +36,13 @@ use std::{str::FromStr, sync::Arc, time::Duration};
 
 use dashmap::DashMap;
 use sqlx::{
-    Connection, PgConnection, PgPool, Postgres, Transaction,
-    pool::PoolConnection,
+    Connection, PgConnection, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::connections::{Connections, Taken};
 use crate::domain::OrgId;
 
 pub use sqlx::Error as DbError;
@@ -66,9 +67,9 @@ pub struct PoolLimits {
 
 #[derive(Clone, Debug)]
 pub struct Db {
-    pool: PgPool,
+    connections: Connections,
     /// The writer's own.
-    batches: PgPool,
+    batches: Connections,
     limits: Arc<PoolLimits>,
     /// How many connections each org holds: none may have them all.
     shares: Shares,
@@ -95,7 +96,7 @@ pub struct OrgConn<'c> {
 /// A pooled connection for the statements of one org.
 pub struct OrgHandle {
     org_id: OrgId,
-    conn: PoolConnection<Postgres>,
+    conn: Taken,
     _share: Share,
 }
 
@@ -103,14 +104,15 @@ pub struct OrgHandle {
 pub struct OrgTx {
     org_id: OrgId,
     tx: Transaction<'static, Postgres>,
+    _place: OwnedSemaphorePermit,
     _share: Share,
 }
 
 impl Db {
     /// As many batches as the writer stores side by side, and one more where one hangs.
     const BATCH_CONNECTIONS: u32 = 5;
-    /// A connection that nobody has used for so long is tried first: Postgres may have been away.
-    const TESTED_AFTER: Duration = Duration::from_millis(250);
+    /// Of the others, one that hears of changes.
+    const LISTENERS: u32 = 1;
 
     /// A pool that connects when it is first used, so that a database that is away at
     /// start is waited for like one that goes away later.
@@ -139,10 +141,12 @@ impl Db {
                 .before_acquire(|conn, meta| Box::pin(Self::test_if_idle(conn, meta.idle_for)))
                 .connect_lazy_with(connect)
         };
-        let batches = pool(Self::BATCH_CONNECTIONS, for_batches);
-        let pool = pool(limits.connections, connect);
+        let (batches, most) = (pool(Self::BATCH_CONNECTIONS, for_batches), Self::BATCH_CONNECTIONS);
+        let batches = Connections::new(batches, most, limits.acquire);
+        let most = limits.connections.saturating_sub(Self::LISTENERS);
+        let connections = Connections::new(pool(limits.connections, connect), most, limits.acquire);
         Ok(Self {
-            pool,
+            connections,
             batches,
             limits: Arc::new(limits.clone()),
             shares: Arc::default(),
@@ -152,7 +156,7 @@ impl Db {
     }
 
     async fn test_if_idle(conn: &mut PgConnection, idle_for: Duration) -> Result<bool, DbError> {
-        if idle_for > Self::TESTED_AFTER {
+        if idle_for > Connections::TESTED_AFTER {
             conn.ping().await?;
         }
         Ok(true)
@@ -160,41 +164,58 @@ impl Db {
 
     /// Brings the schema up to date. Several servers may call this at once.
     pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
-        MIGRATOR.run(&self.pool).await
+        MIGRATOR.run(self.connections.pool()).await
     }
 
     /// One round trip, to learn whether the database answers.
     pub async fn ping(&self) -> Result<(), DbError> {
-        sqlx::query!("select 1 as one").fetch_one(&self.pool).await.map(drop)
+        let mut conn = self.connections.take().await?;
+        sqlx::query!("select 1 as one").fetch_one(&mut *conn).await?;
+        conn.done();
+        Ok(())
+    }
+
+    /// A connection for what concerns no org, or all of them.
+    async fn any(&self) -> Result<Taken, DbError> {
+        self.connections.take().await
     }
 
     pub async fn org(&self, org_id: OrgId) -> Result<OrgHandle, DbError> {
-        let share = self.share(org_id).await?;
-        Ok(OrgHandle { org_id, conn: self.pool.acquire().await?, _share: share })
+        self.handle(org_id, self.share(org_id).await?).await
     }
 
     pub async fn begin(&self, org_id: OrgId) -> Result<OrgTx, DbError> {
-        let share = self.share(org_id).await?;
-        Ok(OrgTx { org_id, tx: self.pool.begin().await?, _share: share })
+        self.transaction(org_id, self.share(org_id).await?, "begin").await
     }
 
     /// The same, but the commit does not wait for the disk: if Postgres' machine fails, what the
     /// last moments wrote may be gone, all of it or nothing. For what nobody was promised.
     pub async fn begin_unpromised(&self, org_id: OrgId) -> Result<OrgTx, DbError> {
         const BEGIN: &str = "begin; set local synchronous_commit = off";
-        let share = self.share(org_id).await?;
-        Ok(OrgTx { org_id, tx: self.pool.begin_with(BEGIN).await?, _share: share })
+        self.transaction(org_id, self.share(org_id).await?, BEGIN).await
     }
 
     /// The same for what a guest asks of us: out of the share of plugins.
     pub async fn org_for_plugin(&self, org_id: OrgId) -> Result<OrgHandle, DbError> {
-        let share = self.plugin_share(org_id).await?;
-        Ok(OrgHandle { org_id, conn: self.pool.acquire().await?, _share: share })
+        self.handle(org_id, self.plugin_share(org_id).await?).await
     }
 
     pub async fn begin_for_plugin(&self, org_id: OrgId) -> Result<OrgTx, DbError> {
-        let share = self.plugin_share(org_id).await?;
-        Ok(OrgTx { org_id, tx: self.pool.begin().await?, _share: share })
+        self.transaction(org_id, self.plugin_share(org_id).await?, "begin").await
+    }
+
+    async fn handle(&self, org_id: OrgId, share: Share) -> Result<OrgHandle, DbError> {
+        Ok(OrgHandle { org_id, conn: self.connections.take().await?, _share: share })
+    }
+
+    async fn transaction(
+        &self,
+        org_id: OrgId,
+        share: Share,
+        begin: &'static str,
+    ) -> Result<OrgTx, DbError> {
+        let (tx, place) = self.connections.take().await?.into_transaction(begin).await?;
+        Ok(OrgTx { org_id, tx, _place: place, _share: share })
     }
 
     /// Waits for one of the org's own places, as long as for a connection.
@@ -218,7 +239,7 @@ impl Db {
 
     pub async fn close(&self) {
         self.batches.close().await;
-        self.pool.close().await;
+        self.connections.close().await;
     }
 }
 
@@ -229,6 +250,13 @@ fn place_of(shares: &Shares, org_id: OrgId, most: usize) -> Arc<Semaphore> {
 impl OrgHandle {
     pub fn conn(&mut self) -> OrgConn<'_> {
         OrgConn { org_id: self.org_id, conn: &mut self.conn }
+    }
+
+    /// Gives the connection back at once, where all statements on it have been answered. Dropped,
+    /// Postgres is asked about it first: that is one round trip more, and for rare requests no
+    /// matter.
+    pub fn done(self) {
+        self.conn.done();
     }
 }
 

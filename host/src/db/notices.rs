@@ -15,7 +15,7 @@ pub enum Notice {
 
 impl Notices {
     pub async fn listen(db: &Db) -> Result<Self, DbError> {
-        let mut listener = PgListener::connect_with(&db.pool).await?;
+        let mut listener = PgListener::connect_with(db.connections.pool()).await?;
         listener.listen("duologue_orgs").await?;
         Ok(Self(listener))
     }

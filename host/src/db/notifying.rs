@@ -190,6 +190,6 @@ pub async fn list_due_orgs(db: &Db) -> Result<Vec<String>, DbError> {
         )
         "#,
     )
-    .fetch_all(&db.pool)
+    .fetch_all(&mut *db.any().await?)
     .await
 }

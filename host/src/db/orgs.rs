@@ -40,7 +40,7 @@ pub async fn insert(
         name,
         settings,
     )
-    .fetch_one(&db.pool)
+    .fetch_one(&mut *db.any().await?)
     .await
 }
 
@@ -56,7 +56,7 @@ pub async fn find_by_slug(db: &Db, slug: &str) -> Result<Option<OrgRow>, DbError
         "#,
         slug,
     )
-    .fetch_optional(&db.pool)
+    .fetch_optional(&mut *db.any().await?)
     .await
 }
 
@@ -71,14 +71,14 @@ pub async fn list(db: &Db) -> Result<Vec<OrgRow>, DbError> {
         order by slug
         "#,
     )
-    .fetch_all(&db.pool)
+    .fetch_all(&mut *db.any().await?)
     .await
 }
 
 /// Every org's revision, to see what changed elsewhere.
 pub async fn list_revisions(db: &Db) -> Result<Vec<(OrgId, i64)>, DbError> {
     let rows = sqlx::query!(r#"select org_id as "id: OrgId", revision from orgs"#)
-        .fetch_all(&db.pool)
+        .fetch_all(&mut *db.any().await?)
         .await?;
     Ok(rows.into_iter().map(|row| (row.id, row.revision)).collect())
 }
@@ -92,7 +92,7 @@ pub async fn list_origins(db: &Db) -> Result<Vec<String>, DbError> {
         where jsonb_typeof(settings -> 'origins') = 'array'
         "#,
     )
-    .fetch_all(&db.pool)
+    .fetch_all(&mut *db.any().await?)
     .await
 }
 

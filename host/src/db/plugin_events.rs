@@ -104,7 +104,7 @@ pub async fn list_due_orgs(db: &Db, org: Option<OrgId>) -> Result<Vec<(OrgId, St
         "#,
         org as Option<OrgId>,
     )
-    .fetch_all(&db.pool)
+    .fetch_all(&mut *db.any().await?)
     .await?;
     Ok(rows.into_iter().map(|row| (row.org_id, row.slug)).collect())
 }

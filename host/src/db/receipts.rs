@@ -1,3 +1,5 @@
+mod packed;
+
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -5,7 +7,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{DbError, OrgConn};
-use crate::domain::{CallRecord, ConfigRecord, EntryId, MessageId, ThreadId};
+use crate::domain::{CallRecord, ConfigRecord, EntryId, MessageId, OrgId, ThreadId};
+
+pub use packed::Packed;
 
 /// A receipt about to be stored.
 pub struct NewReceipt {
@@ -15,9 +19,8 @@ pub struct NewReceipt {
     pub request_id: Option<EntryId>,
     pub is_edit: bool,
     pub attempt: i32,
-    /// The JSON texts of a list of [`CallRecord`] and of one of [`crate::domain::RunContent`].
-    pub calls: Vec<u8>,
-    pub content: Vec<u8>,
+    pub calls: Packed,
+    pub content: Packed,
     pub shown: Vec<MessageId>,
     pub created_at: OffsetDateTime,
 }
@@ -30,7 +33,8 @@ pub struct ReceiptRow {
     pub is_edit: bool,
     pub attempt: i32,
     pub calls: Vec<CallRecord>,
-    /// `None`: a message that it shows was deleted.
+    /// The JSON text of one [`crate::domain::RunContent`] for each call; `None`: a message that it
+    /// shows was deleted.
     pub content: Option<Vec<u8>>,
     pub shown: Vec<MessageId>,
     pub created_at: OffsetDateTime,
@@ -54,8 +58,8 @@ pub async fn insert_all(conn: &mut OrgConn<'_>, rows: &[NewReceipt]) -> Result<(
     let requests: Vec<Option<EntryId>> = rows.iter().map(|row| row.request_id).collect();
     let edits: Vec<bool> = rows.iter().map(|row| row.is_edit).collect();
     let attempts: Vec<i32> = rows.iter().map(|row| row.attempt).collect();
-    let calls: Vec<&[u8]> = rows.iter().map(|row| row.calls.as_slice()).collect();
-    let contents: Vec<&[u8]> = rows.iter().map(|row| row.content.as_slice()).collect();
+    let calls: Vec<&[u8]> = rows.iter().map(|row| row.calls.as_bytes()).collect();
+    let contents: Vec<&[u8]> = rows.iter().map(|row| row.content.as_bytes()).collect();
     // Postgres takes no list of lists of different lengths.
     let shown: Vec<String> = rows.iter().map(|row| array_text(&row.shown)).collect();
     let times: Vec<OffsetDateTime> = rows.iter().map(|row| row.created_at).collect();
@@ -144,12 +148,9 @@ pub async fn blank(
     message_id: MessageId,
 ) -> Result<(), DbError> {
     // Behind whoever is about to store what it does not see deleted yet.
-    sqlx::query!(
-        "select pg_advisory_xact_lock(hashtextextended($1::uuid::text, 0))",
-        thread_id as _
-    )
-    .execute(&mut *conn.conn)
-    .await?;
+    sqlx::query!("select pg_advisory_xact_lock($1)", lock_of(conn.org_id, thread_id))
+        .execute(&mut *conn.conn)
+        .await?;
     sqlx::query!(
         r#"
         update receipts
@@ -171,20 +172,26 @@ pub async fn blank(
 
 /// In the order of their keys, so that two who want several do not wait for each other.
 async fn lock_shared(conn: &mut OrgConn<'_>, threads: &[ThreadId]) -> Result<(), DbError> {
+    let mut locks: Vec<i64> = threads.iter().map(|thread| lock_of(conn.org_id, *thread)).collect();
+    locks.sort_unstable();
+    locks.dedup();
     sqlx::query!(
-        r#"
-        select pg_advisory_xact_lock_shared(key)
-        from (
-            select distinct hashtextextended(thread::text, 0) as key
-            from unnest($1::uuid[]) as thread
-            order by key
-        ) as keys
-        "#,
-        threads as &[ThreadId],
+        "select pg_advisory_xact_lock_shared(key) from unnest($1::bigint[]) as key",
+        &locks
     )
     .execute(&mut *conn.conn)
     .await
     .map(drop)
+}
+
+/// The key of the advisory lock of a thread: one for many, so that who stores receipts of hundreds
+/// needs few.
+fn lock_of(org_id: OrgId, thread_id: ThreadId) -> i64 {
+    const LOCKS: u128 = 1024;
+    // Both are random, or as good as, in their last bits.
+    let key = org_id.as_uuid().as_u128() / LOCKS * LOCKS + thread_id.as_uuid().as_u128() % LOCKS;
+    #[expect(clippy::cast_possible_truncation, reason = "the low half")]
+    (key as u64).cast_signed()
 }
 
 /// The receipts of a message or of a refused draft, newest first.
@@ -219,7 +226,7 @@ pub async fn list(
     .fetch_all(&mut *conn.conn)
     .await?;
     let receipts = rows.into_iter().map(|row| {
-        let calls = serde_json::from_slice(&row.calls);
+        let calls = serde_json::from_slice(&Packed::unpack(row.calls)?);
         Ok(ReceiptRow {
             id: row.id,
             message_id: row.message_id,
@@ -227,7 +234,7 @@ pub async fn list(
             is_edit: row.is_edit,
             attempt: row.attempt,
             calls: calls.map_err(|error| DbError::Decode(error.into()))?,
-            content: row.content,
+            content: row.content.map(Packed::unpack).transpose()?,
             shown: row.shown,
             created_at: row.created_at,
         })
@@ -287,7 +294,7 @@ pub async fn prune(
         using (
             select coalesce(message_id, request_id) as subject, id
             from receipts
-            -- Nothing is older than what it is about.
+            -- Nothing is much older than what it is about; the next round finds the rest.
             where org_id = $1 and coalesce(message_id, request_id) < $4 and created_at < $2
             order by coalesce(message_id, request_id), id
             limit $3

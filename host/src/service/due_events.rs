@@ -182,7 +182,7 @@ impl DueEvents {
         loop {
             let mut handle = self.db.org(org.id).await?;
             let due = plugin_events::claim(&mut handle.conn(), self.settings.lease, most).await?;
-            drop(handle);
+            handle.done();
             if due.is_empty() {
                 return Ok(());
             }
@@ -238,7 +238,7 @@ impl DueEvents {
     async fn pass_over(&self, org: &Org, event: &DueEvent) -> Result<()> {
         let mut handle = self.db.org(org.id).await?;
         plugin_events::delete_unheard(&mut handle.conn()).await?;
-        drop(handle);
+        handle.done();
         if self.put_off(org, event, Self::SOON, true).await? {
             self.plugins.refresh(org.id).await?;
         }

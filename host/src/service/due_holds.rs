@@ -78,7 +78,7 @@ impl DueHolds {
     async fn expire(&self, org: &Org) -> Result<()> {
         let mut handle = self.db.org(org.id).await?;
         let expired = due::list_expired(&mut handle.conn(), Self::EXPIRED).await?;
-        drop(handle);
+        handle.done();
         for held in expired {
             let ends = match held.on_expiry {
                 OnExpiry::Release => Ends::Release,
@@ -99,7 +99,7 @@ impl DueHolds {
             let mut handle = self.db.org(org.id).await?;
             let claimed =
                 due::claim_unanswered(&mut handle.conn(), Self::LEASE, Self::ASKED).await?;
-            drop(handle);
+            handle.done();
             let mut answered = false;
             for (id, revision) in claimed {
                 answered |= Box::pin(self.ask_about(org, id, revision)).await?;
@@ -116,7 +116,7 @@ impl DueHolds {
         let letter = self.holding.load(org.id, id).await?;
         let mut handle = self.db.org(org.id).await?;
         let held = held::lock_pending(&mut handle.conn(), id).await?;
-        drop(handle);
+        handle.done();
         let Some(held) = held.filter(|held| held.revision == revision) else { return Ok(true) };
         let judgement = match self.judge(org, &letter, &held).await {
             Ok(judgement) if !is_silent(&judgement) => judgement,

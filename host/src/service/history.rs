@@ -87,7 +87,7 @@ impl History {
         } else {
             messages::list_by_id(&mut handle.conn(), me, &last, PREVIEW_CHARS).await?
         };
-        drop(handle);
+        handle.done();
         let peers: Vec<_> = states.iter().map(|state| state.peer_id).collect();
         let people = self.people.map(org_id, &peers).await?;
         let known: Vec<Arc<User>> = people.values().cloned().collect();
@@ -144,11 +144,11 @@ impl History {
                 Some(place.ok_or_else(|| unknown_anchor(anchor))?)
             }
         };
-        match (anchor, place) {
+        let part = match (anchor, place) {
             (Anchor::After(_), Some(place)) => {
                 let mut found = after(conn, (me, thread_id), place, limit + 1).await?;
                 let next = cut(&mut found, limit, |message| message.id).map(NextPart::After);
-                Ok((found, next))
+                (found, next)
             }
             (Anchor::Around(id), Some(place)) => {
                 let older = limit / 2;
@@ -158,7 +158,7 @@ impl History {
                 let newer = limit - older - i64::from(found_here.is_some());
                 found.extend(found_here);
                 found.extend(after(conn, (me, thread_id), place, newer).await?);
-                Ok((found, None))
+                (found, None)
             }
             (_, place) => {
                 let part = place.map_or(Part::Newest, Part::Before);
@@ -166,15 +166,19 @@ impl History {
                 found.reverse();
                 let next = cut(&mut found, limit, |message| message.id).map(NextPart::Before);
                 found.reverse();
-                Ok((found, next))
+                (found, next)
             }
-        }
+        };
+        handle.done();
+        Ok(part)
     }
 
     /// The caller's badge.
     pub async fn unread_count(&self, caller: &Caller) -> Result<i64> {
         let mut handle = self.db.org(caller.org.id).await?;
-        Ok(threads::count_unread(&mut handle.conn(), caller.user.id).await?)
+        let unread = threads::count_unread(&mut handle.conn(), caller.user.id).await?;
+        handle.done();
+        Ok(unread)
     }
 }
 

@@ -177,7 +177,7 @@ impl Holding {
     pub(super) async fn load(&self, org_id: OrgId, id: MessageId) -> Result<Letter> {
         let mut handle = self.db.org(org_id).await?;
         let message = messages::list_any(&mut handle.conn(), &[id]).await?.pop().ok_or(MESSAGE)?;
-        drop(handle);
+        handle.done();
         let sender = self.people.load(org_id, message.sender_id).await?;
         let recipient = self.people.load(org_id, message.recipient_id).await?;
         Ok(Letter { message: Arc::new(message), sender, recipient })

@@ -155,7 +155,7 @@ impl Identity {
                 return Ok(self.people.remember(org_id, user));
             }
         }
-        drop(handle);
+        handle.done();
         if let Some(known) = known.iter().find(|known| is_bound_to(known, &subject))
             && (is_outdated(known, claims) || is_unchanged(known, claims))
         {

@@ -98,7 +98,7 @@ impl Kv {
     pub async fn sweep(&self, org_id: OrgId) -> Result<()> {
         let mut handle = self.db.org_for_plugin(org_id).await?;
         let plugins = kv::list_expired(&mut handle.conn()).await?;
-        drop(handle);
+        handle.done();
         for plugin_id in plugins {
             loop {
                 let mut tx = self.db.begin_for_plugin(org_id).await?;
@@ -115,7 +115,9 @@ impl Kv {
     async fn look(&self, plugin: Installed, key: &KvKey) -> Result<KvLook, KvError> {
         let look = async {
             let mut handle = self.db.org_for_plugin(plugin.org_id).await?;
-            kv::look(&mut handle.conn(), plugin.plugin_id, key).await
+            let look = kv::look(&mut handle.conn(), plugin.plugin_id, key).await?;
+            handle.done();
+            Ok(look)
         };
         look.await.map_err(|error| unavailable(plugin, &error))
     }
@@ -146,7 +148,9 @@ impl Kv {
     ) -> Result<Option<(i64, u64)>, KvError> {
         let count = async {
             let mut handle = self.db.org_for_plugin(plugin.org_id).await?;
-            kv::increment(&mut handle.conn(), plugin.plugin_id, key, delta).await
+            let count = kv::increment(&mut handle.conn(), plugin.plugin_id, key, delta).await?;
+            handle.done();
+            Ok(count)
         };
         count.await.map_err(|error| unavailable(plugin, &error))
     }

@@ -40,7 +40,7 @@ impl Messages {
         let mut handle = self.db.org(caller.org.id).await?;
         let message =
             messages::find(&mut handle.conn(), caller.user.id, id).await?.ok_or(MESSAGE)?;
-        drop(handle);
+        handle.done();
         self.letter(caller, message).await
     }
 

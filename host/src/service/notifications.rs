@@ -42,7 +42,7 @@ impl Notifications {
         let next = cut(&mut rows, limit, |row| row.id);
         let ids: Vec<MessageId> = rows.iter().map(|row| row.id).collect();
         let found = messages::list_by_id(&mut handle.conn(), me, &ids, PREVIEW_CHARS).await?;
-        drop(handle);
+        handle.done();
         let senders: Vec<_> = found.iter().map(|message| message.sender_id).collect();
         let people = self.people.map(org_id, &senders).await?;
         let mut found: HashMap<MessageId, Message> =

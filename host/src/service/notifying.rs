@@ -191,7 +191,7 @@ impl Notifying {
         let decided =
             if claim.undecided { None } else { Some(notifying::load_decided(conn, claim).await?) };
         // Not held while plugins are asked.
-        drop(handle);
+        handle.done();
         let notified = match decided {
             Some(decided) => decided,
             None => self.ask(org, claim, &message).await?,
@@ -208,7 +208,7 @@ impl Notifying {
         let mut handle = self.db.org(org.id).await?;
         let sender = notifying::load_party(&mut handle.conn(), message.sender_id).await?;
         let recipient = notifying::load_party(&mut handle.conn(), message.recipient_id).await?;
-        drop(handle);
+        handle.done();
         let standing = Standing {
             online: self.presence.has_socket(org.id, message.recipient_id),
             last_seen_at: recipient.last_seen_at,

@@ -132,7 +132,9 @@ impl People {
         // Boxed, so that those who are at hand do not carry a query's future along.
         let looked_up = Box::pin(async {
             let mut handle = self.db.org(org_id).await?;
-            users::find_by_email(&mut handle.conn(), email).await
+            let found = users::find_by_email(&mut handle.conn(), email).await?;
+            handle.done();
+            Ok::<_, Error>(found)
         });
         Ok(looked_up.await?.map(|user| self.remember(org_id, user)))
     }

@@ -21,7 +21,7 @@ use tokio::{
 use crate::{
     db::{
         Db, DbError,
-        receipts::{self, NewReceipt},
+        receipts::{self, NewReceipt, Packed},
     },
     domain::{
         Caller, ConfigRecord, EntryId, Judgement, MessageId, OrgId, Receipt, Step, ThreadId, UserId,
@@ -79,14 +79,19 @@ pub struct Unsettled {
     receipts: Receipts,
     org_id: OrgId,
     /// One for each time that plugins were asked; none where the org wants none.
-    asked: Vec<Receipt>,
+    asked: Vec<Asked>,
     /// Of plugins that gave no answer.
     faults: Vec<Step>,
 }
 
-struct Waiting {
+/// One receipt, as it will be stored, but for what became of its draft.
+struct Asked {
     row: NewReceipt,
     configs: Vec<Arc<ConfigRecord>>,
+}
+
+struct Waiting {
+    asked: Asked,
     /// Given back when it is stored: the org's, and everybody's.
     room: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
@@ -134,7 +139,9 @@ impl Receipts {
         (Self(Arc::new(queues)), stored)
     }
 
-    /// Takes the receipt out of a judgement and adds it to those of earlier times.
+    /// Takes the receipt out of a judgement and adds it to those of earlier times. It is made
+    /// ready here, where the request is: what it leads to is told by the writer, for which all
+    /// others wait.
     pub(super) fn add(
         &self,
         before: &mut Option<Unsettled>,
@@ -150,7 +157,7 @@ impl Receipts {
         } else {
             let thread_id = ThreadId::of(caller.user.id, judged.recipient);
             let what = (judged.is_edit, judged.attempt);
-            Receipt::new(thread_id, what, &judgement.steps, runs)
+            Receipt::new(thread_id, what, &judgement.steps, runs).map(Asked::from)
         };
         if receipt.is_none() && faults.is_empty() {
             return;
@@ -181,35 +188,40 @@ impl Receipts {
     }
 
     /// Without waiting; where too much waits, this one is only counted.
-    fn keep(&self, org_id: OrgId, receipt: Receipt, named: (Option<MessageId>, Option<EntryId>)) {
-        let (message_id, request_id) = named;
-        let form = "words and numbers have a JSON form";
-        let row = NewReceipt {
-            id: receipt.id,
-            thread_id: receipt.thread_id,
-            message_id,
-            request_id,
-            is_edit: receipt.is_edit,
-            attempt: i32::try_from(receipt.attempt).unwrap_or(i32::MAX),
-            calls: serde_json::to_vec(&receipt.calls).expect(form),
-            content: serde_json::to_vec(&receipt.contents).expect(form),
-            shown: receipt.shown,
-            created_at: OffsetDateTime::now_utc(),
-        };
-        if self.0.push(org_id, row, receipt.configs).is_none() {
+    fn keep(&self, org_id: OrgId, asked: Asked) {
+        if self.0.push(org_id, asked).is_none() {
             self.0.keeper.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
+impl From<Receipt> for Asked {
+    fn from(receipt: Receipt) -> Self {
+        let row = NewReceipt {
+            id: receipt.id,
+            thread_id: receipt.thread_id,
+            message_id: None,
+            request_id: None,
+            is_edit: receipt.is_edit,
+            attempt: i32::try_from(receipt.attempt).unwrap_or(i32::MAX),
+            calls: Packed::calls(&receipt.calls),
+            content: Packed::contents(&receipt.contents),
+            shown: receipt.shown,
+            created_at: OffsetDateTime::now_utc(),
+        };
+        Self { row, configs: receipt.configs }
+    }
+}
+
 impl Queues {
     /// `None`: there is no room for it.
-    fn push(&self, org_id: OrgId, row: NewReceipt, configs: Vec<Arc<ConfigRecord>>) -> Option<()> {
-        let bytes = u32::try_from(row.calls.len() + row.content.len()).ok()?;
+    fn push(&self, org_id: OrgId, asked: Asked) -> Option<()> {
+        let bytes =
+            u32::try_from(asked.row.calls.stored_len() + asked.row.content.stored_len()).ok()?;
         let queue = self.orgs.entry(org_id).or_insert_with(|| self.open(org_id));
         let own = Arc::clone(&queue.room).try_acquire_many_owned(bytes).ok()?;
         let shared = Arc::clone(&self.room).try_acquire_many_owned(bytes).ok()?;
-        let waiting = Waiting { row, configs, room: (own, shared) };
+        let waiting = Waiting { asked, room: (own, shared) };
         queue.items.try_send(Item::Receipt(Box::new(waiting))).ok()
     }
 
@@ -241,8 +253,10 @@ impl Unsettled {
                 self.receipts.0.hooks.note_fault(self.org_id, step, &about);
             }
         }
-        for receipt in self.asked {
-            self.receipts.keep(self.org_id, receipt, (message, request));
+        for mut asked in self.asked {
+            asked.row.message_id = message;
+            asked.row.request_id = request;
+            self.receipts.keep(self.org_id, asked);
         }
     }
 }
@@ -323,8 +337,8 @@ impl Task {
     async fn insert(&mut self, waiting: Vec<Waiting>) -> Result<(), DbError> {
         let (mut rows, mut configs, mut room) = (Vec::new(), Vec::new(), Vec::new());
         for waiting in waiting {
-            rows.push(waiting.row);
-            configs.extend(waiting.configs);
+            rows.push(waiting.asked.row);
+            configs.extend(waiting.asked.configs);
             room.push(waiting.room);
         }
         configs.sort_unstable_by(|a, b| a.sha256.cmp(&b.sha256));

@@ -93,7 +93,7 @@ impl Review {
     ) -> Result<Page<HeldEntry, EntryId>> {
         let mut handle = self.db.org(caller.org.id).await?;
         let mut rows = held::list(&mut handle.conn(), state, after, limit + 1).await?;
-        drop(handle);
+        handle.done();
         let next = cut(&mut rows, limit, |row| row.id);
         let ids: Vec<MessageId> = rows.iter().map(|row| row.message_id).collect();
         let reviewed = self.look_at(caller, "held", &ids).await?;
@@ -158,7 +158,7 @@ impl Review {
     ) -> Result<Page<Reviewed>> {
         let mut handle = self.db.org(caller.org.id).await?;
         let mut ids = flags::list(&mut handle.conn(), before, limit + 1).await?;
-        drop(handle);
+        handle.done();
         let next = cut(&mut ids, limit, |id| *id);
         let mut reviewed = self.look_at(caller, "flagged", &ids).await?;
         let items = ids.iter().filter_map(|id| reviewed.remove(id)).collect();
@@ -180,7 +180,7 @@ impl Review {
     ) -> Result<Page<Refusal, EntryId>> {
         let mut handle = self.db.org(caller.org.id).await?;
         let mut rows = refusals::list(&mut handle.conn(), before, None, limit + 1).await?;
-        drop(handle);
+        handle.done();
         let next = cut(&mut rows, limit, |row| row.id);
         Ok(Page { items: self.with_people(caller, rows).await?, next })
     }
@@ -189,7 +189,7 @@ impl Review {
     pub async fn refusal(&self, caller: &Caller, id: EntryId) -> Result<Refusal> {
         let mut handle = self.db.org(caller.org.id).await?;
         let rows = refusals::list(&mut handle.conn(), None, Some(id), 1).await?;
-        drop(handle);
+        handle.done();
         let found = self.with_people(caller, rows).await?.pop();
         found.ok_or(Error::NotFound("a refusal of that requestId".into()))
     }
@@ -259,7 +259,7 @@ impl Review {
         let readable: HashSet<MessageId> =
             found.iter().filter(|message| may_read(message)).map(|message| message.id).collect();
         note_reading(conn, caller, subject, (&readable, shown)).await?;
-        drop(handle);
+        handle.done();
         let people: Vec<UserId> =
             found.iter().flat_map(|message| [message.sender_id, message.recipient_id]).collect();
         let people = self.people.map(org_id, &people).await?;

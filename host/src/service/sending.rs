@@ -341,7 +341,7 @@ impl Sending {
         let charge = async {
             let mut handle = self.db.org(caller.org.id).await?;
             let exists = threads::exists(&mut handle.conn(), caller.user.id, thread_id).await?;
-            drop(handle);
+            handle.done();
             if exists { Ok(()) } else { self.charge_new_peer(caller).await }
         };
         Box::pin(charge).await?;
@@ -377,14 +377,17 @@ impl Sending {
         let sender = caller.user.id;
         let found =
             messages::find_by_client_id(&mut handle.conn(), sender, client_id.as_str()).await?;
-        let Some((id, stored_hash)) = found else { return Ok(None) };
+        let Some((id, stored_hash)) = found else {
+            handle.done();
+            return Ok(None);
+        };
         if stored_hash != request_hash {
             return Err(Error::Conflict(
                 "another request was sent under this clientId; take a new one".into(),
             ));
         }
         let message = messages::load_sent(&mut handle.conn(), sender, id).await?;
-        drop(handle);
+        handle.done();
         let recipient = self.people.load(caller.org.id, message.recipient_id).await?;
         let letter = Letter { message: Arc::new(message), sender: caller.user.clone(), recipient };
         Ok(Some(Sent { letter, is_new: false }))

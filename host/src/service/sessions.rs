@@ -67,7 +67,7 @@ impl Sessions {
         let people: Vec<UserId> = people.into_iter().collect();
         let mut handle = self.db.org(org.id).await?;
         let standings = users::list_standings(&mut handle.conn(), &people).await?;
-        drop(handle);
+        handle.done();
         let standings: HashMap<UserId, Standing> =
             standings.into_iter().map(|standing| (standing.id, standing)).collect();
         let counts = |session: &&OpenSession| {

@@ -76,7 +76,7 @@ impl SyncService {
         ids.sort();
         ids.dedup();
         let found = messages::list_by_id(&mut handle.conn(), me, &ids, i32::MAX).await?;
-        drop(handle);
+        handle.done();
         let found: HashMap<MessageId, Message> =
             found.into_iter().map(|message| (message.id, message)).collect();
         let changes: Vec<Change> = rows.iter().filter_map(|row| change(row, &found)).collect();

@@ -1,6 +1,7 @@
 //! The schema, the writer's batch and the statements beside it, on a real Postgres.
 
 mod batch;
+mod connections;
 mod deleting;
 mod directory;
 mod due;

@@ -7,13 +7,13 @@ use sqlx::PgConnection;
 
 use super::{NewMessage, Placed, insert_fresh};
 use crate::{
-    db::{DbError, violates},
+    db::{DbError, connections::Taken, violates},
     domain::{MessageId, OrgId, UserId},
 };
 
 /// Stores what is left of a batch without the client ids that are stored by now.
 pub(super) async fn insert_unrepeated(
-    conn: &mut PgConnection,
+    conn: &mut Taken,
     batch: &[NewMessage],
     mut error: DbError,
 ) -> Result<Vec<Option<Placed>>, DbError> {

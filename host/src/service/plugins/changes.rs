@@ -85,7 +85,7 @@ impl Plugins {
     pub async fn list(&self, caller: &Caller) -> Result<Vec<PluginEntry>> {
         let mut handle = self.db.org(caller.org.id).await?;
         let stored = Stored::read(&mut handle.conn()).await?;
-        drop(handle);
+        handle.done();
         Ok(self.entries(caller, stored))
     }
 
@@ -237,7 +237,7 @@ impl Plugins {
     ) -> Result<()> {
         let mut handle = self.db.org(caller.org.id).await?;
         let rows = plugins::list(&mut handle.conn()).await?;
-        drop(handle);
+        handle.done();
         let plugin = rows.into_iter().find(|row| row.name == name).ok_or(PLUGIN)?;
         let sha256 = unhex(version).ok_or(PLUGIN)?;
         self.require_fit(caller.org.id, (plugin.id, &sha256), config).await

@@ -195,7 +195,7 @@ impl Plugins {
                 active.push((row.clone(), sha256, report.unwrap_or_default()));
             }
         }
-        drop(handle);
+        handle.done();
         let mut installed = Vec::new();
         for (row, sha256, report) in active {
             let canary = row.canary.clone();
@@ -258,7 +258,7 @@ impl Plugins {
         let load = async {
             let mut handle = self.db.org(org_id).await?;
             let component = plugins::load_component(&mut handle.conn(), plugin_id, sha256).await?;
-            drop(handle);
+            handle.done();
             self.host.compile(&component).await.map(Arc::new).map_err(refusal)
         };
         // Boxed, because the future of a miss is large and a miss is rare.

@@ -51,7 +51,7 @@ impl Plugins {
             unhex(failing).ok_or_else(|| Error::internal("version without a hash"))?;
         let mut handle = self.db.org(org_id).await?;
         let rows = plugins::list(&mut handle.conn()).await?;
-        drop(handle);
+        handle.done();
         let Some(plugin) = rows.into_iter().find(|plugin| may_roll_back(plugin, id)) else {
             return Ok(());
         };

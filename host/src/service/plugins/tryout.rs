@@ -57,7 +57,7 @@ impl Plugins {
         let rows = plugins::list(&mut handle.conn()).await?;
         let row = rows.into_iter().find(|row| row.name == name).ok_or(PLUGIN)?;
         let versions = plugins::list_versions(&mut handle.conn()).await?;
-        drop(handle);
+        handle.done();
         let mut own = versions.into_iter().filter(|entry| entry.plugin_id == row.id);
         let chosen = if let Some(wanted) = version {
             let own: Vec<_> = own.map(|entry| (hex(&entry.sha256), entry)).collect();

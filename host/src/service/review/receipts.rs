@@ -131,7 +131,7 @@ impl Review {
         let hashes: Vec<String> = calls.filter_map(|call| call.config_sha256.clone()).collect();
         let mut handle = self.db.org(caller.org.id).await?;
         let configs = receipts::list_configs(&mut handle.conn(), &hashes).await?;
-        drop(handle);
+        handle.done();
         let configs: HashMap<String, Json> = configs.into_iter().collect();
         let entries = rows.into_iter().map(|row| entry(caller, row, &configs, readable));
         entries.collect()

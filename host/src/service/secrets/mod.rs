@@ -117,7 +117,7 @@ impl Secrets {
     pub async fn open(&self, plugin: Installed, name: &str) -> Result<Option<Arc<Secret>>> {
         let mut handle = self.db.org_for_plugin(plugin.org_id).await?;
         let found = secrets::find(&mut handle.conn(), plugin.plugin_id, name).await?;
-        drop(handle);
+        handle.done();
         let Some((plugin_id, row)) = found else { return Ok(None) };
         let owner = Installed { plugin_id, ..plugin };
         let hosts = row.hosts.iter().map(|host| HostPattern::parse(host));

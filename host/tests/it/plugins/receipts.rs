@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use duologue::{
     Error,
-    db::receipts,
+    db::receipts::{self, Packed},
     domain::{AdminReads, Caller, DeleteScope, EntryId, MessageId},
     service::{EditCommand, PluginTerms, ReceiptEntry, Services, Via},
 };
@@ -176,8 +176,8 @@ async fn a_receipt_that_is_stored_after_the_deletion_has_no_content() {
         request_id: None,
         is_edit: false,
         attempt: 1,
-        calls: b"[]".to_vec(),
-        content: b"[]".to_vec(),
+        calls: Packed::calls(&[]),
+        content: Packed::contents(&[Json::Null]),
         shown,
         created_at: OffsetDateTime::now_utc(),
     };
