@@ -41,7 +41,7 @@ struct Inner {
 struct Ready {
     conn: PoolConnection<Postgres>,
     /// When it came from the pool.
-    taken: Instant,
+    from_pool: Instant,
     /// When it was given back.
     since: Instant,
 }
@@ -50,7 +50,7 @@ struct Ready {
 /// on it.
 pub(super) struct Taken {
     conn: Doubtful,
-    taken: Instant,
+    from_pool: Instant,
     from: Connections,
     place: OwnedSemaphorePermit,
 }
@@ -85,8 +85,8 @@ impl Connections {
     /// Waits for a free one as long as the setting says.
     pub(super) async fn take(&self) -> Result<Taken, DbError> {
         if let Ok(place) = Arc::clone(&self.0.places).try_acquire_owned() {
-            if let Some((conn, taken)) = self.take_fresh() {
-                return Ok(self.taken(conn, taken, place));
+            if let Some((conn, from_pool)) = self.take_fresh() {
+                return Ok(self.taken(conn, from_pool, place));
             }
             // Boxed, so that the quick way does not carry it along.
             return Box::pin(self.in_time(self.take_tested(place))).await;
@@ -95,7 +95,7 @@ impl Connections {
             let place = Arc::clone(&self.0.places).acquire_owned().await;
             let place = place.map_err(|_| DbError::PoolClosed)?;
             match self.take_fresh() {
-                Some((conn, taken)) => Ok(self.taken(conn, taken, place)),
+                Some((conn, from_pool)) => Ok(self.taken(conn, from_pool, place)),
                 None => self.take_tested(place).await,
             }
         }))
@@ -112,28 +112,28 @@ impl Connections {
     fn taken(
         &self,
         conn: PoolConnection<Postgres>,
-        taken: Instant,
+        from_pool: Instant,
         place: OwnedSemaphorePermit,
     ) -> Taken {
         let conn = Doubtful { conn: Some(conn), is_in_doubt: false };
-        Taken { conn, taken, from: self.clone(), place }
+        Taken { conn, from_pool, from: self.clone(), place }
     }
 
     fn take_fresh(&self) -> Option<(PoolConnection<Postgres>, Instant)> {
         let mut ready = self.ready();
         let is_fresh = ready.last()?.since.elapsed() <= Self::TESTED_AFTER;
-        let Ready { conn, taken, .. } = is_fresh.then(|| ready.pop()).flatten()?;
-        Some((conn, taken))
+        let Ready { conn, from_pool, .. } = is_fresh.then(|| ready.pop()).flatten()?;
+        Some((conn, from_pool))
     }
 
     async fn take_tested(&self, place: OwnedSemaphorePermit) -> Result<Taken, DbError> {
-        while let Some(Ready { conn, taken, since }) = self.pop() {
+        while let Some(Ready { conn, from_pool, since }) = self.pop() {
             let mut conn = Doubtful { conn: Some(conn), is_in_doubt: true };
-            let is_old = since.elapsed().max(taken.elapsed()) > Self::KEPT_FOR;
+            let is_old = since.elapsed().max(from_pool.elapsed()) > Self::KEPT_FOR;
             if !is_old && let Ok(Ok(())) = timeout(self.0.patience / Self::TEST, conn.ping()).await
             {
                 conn.is_in_doubt = false;
-                return Ok(Taken { conn, taken, from: self.clone(), place });
+                return Ok(Taken { conn, from_pool, from: self.clone(), place });
             }
         }
         Ok(self.taken(self.0.pool.acquire().await?, Instant::now(), place))
@@ -161,12 +161,13 @@ impl Taken {
     pub(super) fn done(mut self) {
         let now = Instant::now();
         let mut ready = self.from.ready();
-        if now.duration_since(self.taken) > Connections::KEPT_FOR || self.from.0.places.is_closed()
+        if now.duration_since(self.from_pool) > Connections::KEPT_FOR
+            || self.from.0.places.is_closed()
         {
             return;
         }
         let Some(conn) = self.conn.conn.take() else { return };
-        ready.push(Ready { conn, taken: self.taken, since: now });
+        ready.push(Ready { conn, from_pool: self.from_pool, since: now });
         let is_idle = now.duration_since(ready[0].since) > Connections::KEPT_FOR;
         let idle = is_idle.then(|| ready.remove(0));
         drop(ready);
@@ -193,8 +194,8 @@ impl Taken {
         let conn = self.conn.conn.take().ok_or(DbError::PoolClosed)?;
         // A task of its own, so that it is ended, and then rolled back, if nobody waits any more.
         let begin = Transaction::begin(conn, Some(statement.into_sql_str()));
-        let begun = tokio::spawn(begin).await.map_err(|_| DbError::WorkerCrashed)?;
-        Ok((begun?, self.place))
+        let tx = tokio::spawn(begin).await.map_err(|_| DbError::WorkerCrashed)??;
+        Ok((tx, self.place))
     }
 }
 
