@@ -168,6 +168,7 @@ impl Taken {
         }
         let Some(conn) = self.conn.conn.take() else { return };
         ready.push(Ready { conn, from_pool: self.from_pool, since: now });
+        // What nobody has needed for long is the pool's again, which closes it in the end.
         let is_idle = now.duration_since(ready[0].since) > Connections::KEPT_FOR;
         let idle = is_idle.then(|| ready.remove(0));
         drop(ready);
