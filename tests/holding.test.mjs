@@ -316,6 +316,7 @@ describe('Held messages, whatever happens at once,', () => {
       path = nextPage(page);
     }
 
+    assert.deepEqual(ids(await alice.history(bob)), all);
     assert.deepEqual(back, all);
     assert.deepEqual(on, all.slice(1));
     assert.deepEqual(ids(await alice.history(bob, `?around=${held[0].id}&limit=3`)), all.slice(3, 6));

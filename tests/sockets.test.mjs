@@ -381,6 +381,23 @@ for (const transport of ['websocket', 'polling']) {
       assert.equal(hers.connected, true, alice.email);
     });
 
+    test('tells of many who come and go together, of each once', async () => {
+      const org = await server.org();
+      const hers = await org.user('alice@example.com').connect(by);
+      const many = Array.from({ length: 20 }, (_, n) => org.user(`user${n}@example.com`));
+
+      const sockets = await Promise.all(many.map((user) => user.connect(by)));
+      for (const { email } of many) await hers.next('userOnline', online(email));
+      for (const socket of sockets) socket.close();
+      for (const { email } of many) await hers.next('userOffline', online(email));
+
+      const emails = many.map((user) => user.email).sort();
+      for (const event of ['userOnline', 'userOffline']) {
+        const told = hers.all(event).map(({ email }) => email);
+        assert.deepEqual(told.filter((email) => email !== 'alice@example.com').sort(), emails);
+      }
+    });
+
     test('does not flap at a reload', async () => {
       const { org, alice, bob, hers, his } = await pair();
       const carol = org.user('carol@example.com');

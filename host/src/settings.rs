@@ -137,6 +137,9 @@ pub struct Tokens {
 pub struct Presence {
     #[serde(rename = "grace_ms", deserialize_with = "millis")]
     pub grace: Duration,
+    #[serde(rename = "pause_ms", deserialize_with = "millis")]
+    pub pause: Duration,
+    pub at_once: usize,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -125,6 +125,8 @@ pub(super) fn sockets(settings: &Settings) -> SocketSettings {
     SocketSettings {
         max_queued_bytes: settings.sockets.max_queued_bytes,
         patience: settings.http.patience,
+        presence_pause: settings.presence.pause,
+        presence_at_once: settings.presence.at_once,
     }
 }
 

@@ -1,6 +1,9 @@
 //! Parts of a thread, as one of its two people may see them.
 
+use std::cmp::Reverse;
+
 use sqlx::types::Json as Column;
+use uuid::Uuid;
 
 use super::{
     DbError, OrgConn,
@@ -53,31 +56,9 @@ pub async fn list_thread(
     limit: i64,
 ) -> Result<Vec<Message>, DbError> {
     let rows = match part {
-        // By the index on `seq`, from its end, where those without one are: Postgres sorts only
-        // these by their ids.
-        Part::Newest => thread_part!(
-            "and thread_id = $3 order by seq desc nulls first, id desc limit $4",
-            conn,
-            reader,
-            thread,
-            limit
-        ),
+        Part::Newest => list_newest(conn, reader, thread, limit).await?,
         Part::Before(Place::Seq(seq)) => list_placed(conn, reader, thread, seq, limit).await?,
-        Part::Before(Place::Unplaced(id)) => {
-            let mut rows = thread_part!(
-                "and thread_id = $3 and seq is null and id < $5 order by id desc limit $4",
-                conn,
-                reader,
-                thread,
-                limit,
-                id as _
-            );
-            let left = limit - i64::try_from(rows.len()).unwrap_or(limit);
-            if left > 0 {
-                rows.extend(list_placed(conn, reader, thread, i64::MAX, left).await?);
-            }
-            rows
-        }
+        Part::Before(Place::Unplaced(id)) => list_unplaced(conn, reader, thread, id, limit).await?,
         Part::After(Place::Seq(seq)) => thread_part!(
             "and thread_id = $3 and seq > $5 order by seq limit $4",
             conn,
@@ -100,6 +81,53 @@ pub async fn list_thread(
         messages.reverse();
     }
     Ok(messages)
+}
+
+/// In the very order of the index on `seq`, from its end, where those without one are. Were their
+/// ids asked for as a second key, Postgres might sort the whole thread.
+async fn list_newest(
+    conn: &mut OrgConn<'_>,
+    reader: UserId,
+    thread: ThreadId,
+    limit: i64,
+) -> Result<Vec<MessageRow>, DbError> {
+    let mut rows = thread_part!(
+        "and thread_id = $3 order by seq desc nulls first limit $4",
+        conn,
+        reader,
+        thread,
+        limit
+    );
+    if rows.last().is_some_and(|row| row.seq.is_none()) {
+        // There may be newer ones of these.
+        return list_unplaced(conn, reader, thread, Uuid::max().into(), limit).await;
+    }
+    let unplaced = rows.partition_point(|row| row.seq.is_none());
+    rows[..unplaced].sort_unstable_by_key(|row| Reverse(row.id));
+    Ok(rows)
+}
+
+/// Those without a `seq` below an id, and if they are too few, the last ones with one.
+async fn list_unplaced(
+    conn: &mut OrgConn<'_>,
+    reader: UserId,
+    thread: ThreadId,
+    below: MessageId,
+    limit: i64,
+) -> Result<Vec<MessageRow>, DbError> {
+    let mut rows = thread_part!(
+        "and thread_id = $3 and seq is null and id < $5 order by id desc limit $4",
+        conn,
+        reader,
+        thread,
+        limit,
+        below as _
+    );
+    let left = limit - i64::try_from(rows.len()).unwrap_or(limit);
+    if left > 0 {
+        rows.extend(list_placed(conn, reader, thread, i64::MAX, left).await?);
+    }
+    Ok(rows)
 }
 
 async fn list_placed(

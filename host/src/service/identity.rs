@@ -152,6 +152,7 @@ impl Identity {
             let id = UserId::new();
             let bound = users::upsert_bound(&mut handle.conn(), id, &subject, &profile).await;
             if let Some(user) = unless_taken(bound)? {
+                handle.done();
                 return Ok(self.people.remember(org_id, user));
             }
         }

@@ -90,6 +90,7 @@ impl People {
     pub async fn make_waiting(&self, org: &Org, email: &Email) -> Result<Arc<User>> {
         let mut handle = self.db.org(org.id).await?;
         let user = users::insert_waiting(&mut handle.conn(), email).await?;
+        handle.done();
         Ok(self.remember(org.id, user))
     }
 
@@ -107,7 +108,9 @@ impl People {
         }
         if !missing.is_empty() {
             let mut handle = self.db.org(org_id).await?;
-            for user in users::list(&mut handle.conn(), &missing).await? {
+            let listed = users::list(&mut handle.conn(), &missing).await?;
+            handle.done();
+            for user in listed {
                 found.insert(user.id, self.remember(org_id, user));
             }
         }

@@ -152,7 +152,9 @@ impl Presence {
 
     async fn store_last_seen(&self, org_id: OrgId, id: UserId, at: OffsetDateTime) -> Result<()> {
         let mut handle = self.db.org(org_id).await?;
-        Ok(users::update_last_seen(&mut handle.conn(), id, at).await?)
+        users::update_last_seen(&mut handle.conn(), id, at).await?;
+        handle.done();
+        Ok(())
     }
 
     /// Who is told of a person; `None` where nobody is.
@@ -172,12 +174,16 @@ impl Presence {
 
     async fn knowing(&self, org_id: OrgId, user: UserId) -> Result<Vec<UserId>> {
         let mut handle = self.db.org(org_id).await?;
-        Ok(threads::list_knowing(&mut handle.conn(), user).await?)
+        let knowing = threads::list_knowing(&mut handle.conn(), user).await?;
+        handle.done();
+        Ok(knowing)
     }
 
     async fn peers(&self, org_id: OrgId, user: UserId) -> Result<Vec<UserId>> {
         let mut handle = self.db.org(org_id).await?;
-        Ok(threads::list_peers(&mut handle.conn(), user).await?)
+        let peers = threads::list_peers(&mut handle.conn(), user).await?;
+        handle.done();
+        Ok(peers)
     }
 
     /// Who is online that the caller may see, the caller included, in the order of e-mails;

@@ -9,6 +9,7 @@ use super::{
     NAMESPACE,
     access::org_room,
     conn::{Conn, raw},
+    gathering::{Gathering, Told},
     hub::Hub,
     outbox::Packet,
 };
@@ -21,7 +22,7 @@ use crate::{
 /// How long a typing indicator may be shown.
 const TYPING_MS: u32 = 5000;
 
-pub(super) async fn emit(io: &SocketIo, hub: &Hub, event: Event) {
+pub(super) async fn emit(io: &SocketIo, hub: &Hub, gathering: &mut Gathering, event: Event) {
     match event {
         Event::MessageSent { exchange, sender_prev_seq, recipient_prev_seq, origin, notify } => {
             let prev = (sender_prev_seq, recipient_prev_seq);
@@ -70,15 +71,14 @@ pub(super) async fn emit(io: &SocketIo, hub: &Hub, event: Event) {
         Event::OrgChanged(_) => {}
         Event::Typing { org_id, from, to } => {
             let data = json!({ "from": from.email.as_str(), "expiresInMs": TYPING_MS });
-            tell_lossy(hub, (org_id, to), "typing", &data);
+            tell_lossy(hub, org_id, &[to], ("typing", &data));
         }
         Event::Online { org_id, user, audience } => {
-            let data = json!({ "email": user.email.as_str() });
-            presence(io, hub, (org_id, audience), "userOnline", &data).await;
+            presence(io, hub, gathering, (org_id, audience), Told::online(&user)).await;
         }
         Event::Offline { org_id, user, last_seen, audience } => {
-            let data = json!({ "email": user.email.as_str(), "lastSeen": time_text(last_seen) });
-            presence(io, hub, (org_id, audience), "userOffline", &data).await;
+            let told = Told::offline(&user, last_seen);
+            presence(io, hub, gathering, (org_id, audience), told).await;
         }
     }
 }
@@ -104,10 +104,12 @@ fn send(
     }
 }
 
-fn tell_lossy(hub: &Hub, (org_id, user_id): Person, name: &'static str, data: &Json) {
+fn tell_lossy(hub: &Hub, org_id: OrgId, people: &[UserId], (name, data): (&'static str, &Json)) {
     let Some(data) = raw(data) else { return };
-    for conn in hub.of_person(org_id, user_id) {
-        conn.send_lossy(name, &data);
+    for user_id in people {
+        for conn in hub.of_person(org_id, *user_id) {
+            conn.send_lossy(name, &data);
+        }
     }
 }
 
@@ -210,21 +212,21 @@ async fn messages_read(
 async fn presence(
     io: &SocketIo,
     hub: &Hub,
+    gathering: &mut Gathering,
     (org_id, audience): (OrgId, Audience),
-    name: &'static str,
-    data: &Json,
+    told: Told,
 ) {
     match audience {
-        Audience::Org => {
-            if let Some(namespace) = io.of(NAMESPACE) {
-                // Presence may be lost where a socket does not keep up.
-                let _ = namespace.to(org_room(org_id)).emit(name, data).await;
-            }
-        }
-        Audience::People(people) => {
-            for user_id in people {
-                tell_lossy(hub, (org_id, user_id), name, data);
-            }
-        }
+        Audience::Org => tell_org(io, org_id, &gathering.add(org_id, told)).await,
+        Audience::People(people) => tell_lossy(hub, org_id, &people, (told.name, &told.data)),
+    }
+}
+
+/// Emits events to all of an org. They may be lost where a socket does not keep up.
+pub(super) async fn tell_org(io: &SocketIo, org_id: OrgId, events: &[Told]) {
+    let Some(namespace) = io.of(NAMESPACE) else { return };
+    let room = namespace.to(org_room(org_id));
+    for Told { name, data } in events {
+        let _ = room.clone().emit(name, data).await;
     }
 }

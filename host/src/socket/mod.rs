@@ -5,6 +5,7 @@ mod access;
 mod conn;
 mod expiry;
 mod fanout;
+mod gathering;
 mod handlers;
 mod hub;
 mod incoming;
@@ -19,6 +20,7 @@ use socketioxide::{SocketIo, extract::TryData, handler::ConnectHandler};
 
 use crate::{events::Event, service::Services};
 use access::{Access, AuthPayload};
+use gathering::Gathering;
 use hub::Hub;
 use incoming::Handle;
 pub use transport::{Attached, Cut, Transports};
@@ -33,6 +35,10 @@ pub struct SocketSettings {
     pub max_queued_bytes: usize,
     /// How long an event may take before it is answered `unavailable`.
     pub patience: Duration,
+    /// How long an org hears nothing of comings and goings after it was told of some.
+    pub presence_pause: Duration,
+    /// So many of them do not wait for the end of it.
+    pub presence_at_once: usize,
 }
 
 /// The sockets of this server.
@@ -73,12 +79,22 @@ impl Sockets {
     pub async fn fan_out(self, mut events: tokio::sync::mpsc::Receiver<Event>) {
         let (reviews, changed) = tokio::sync::mpsc::unbounded_channel();
         let review = review::run(&self.hub, &self.services, changed);
+        let settings = &self.hub.settings;
+        let mut gathering = Gathering::new(settings.presence_pause, settings.presence_at_once);
         let tell = async {
-            while let Some(event) = events.recv().await {
-                match event {
-                    // Looked into beside: it asks the database.
-                    Event::OrgChanged(org_id) => drop(reviews.send(org_id)),
-                    event => fanout::emit(&self.io, &self.hub, event).await,
+            loop {
+                tokio::select! {
+                    event = events.recv() => match event {
+                        None => break,
+                        // Looked into beside: it asks the database.
+                        Some(Event::OrgChanged(org_id)) => drop(reviews.send(org_id)),
+                        Some(event) => {
+                            fanout::emit(&self.io, &self.hub, &mut gathering, event).await;
+                        }
+                    },
+                    (org_id, told) = gathering.next() => {
+                        fanout::tell_org(&self.io, org_id, &told).await;
+                    }
                 }
             }
         };

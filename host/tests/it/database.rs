@@ -6,6 +6,7 @@ mod deleting;
 mod directory;
 mod due;
 mod fates;
+mod history;
 mod kv;
 mod notifying;
 mod overlay;
