@@ -486,6 +486,8 @@ for (const transport of ['websocket', 'polling']) {
       const hers = await alice.connect(by);
 
       await bob.connect(by);
+      // As many as are told without a wait.
+      for (let n = 0; n < 8; n++) await org.user(`user${n}@example.com`).connect(by);
       await bob.send(alice, 'barrier');
       await hers.next('newMessage');
 

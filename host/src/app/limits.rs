@@ -126,7 +126,8 @@ pub(super) fn sockets(settings: &Settings) -> SocketSettings {
         max_queued_bytes: settings.sockets.max_queued_bytes,
         patience: settings.http.patience,
         presence_pause: settings.presence.pause,
-        presence_at_once: settings.presence.at_once,
+        // More at once than a socket's buffer takes would be lost.
+        presence_at_once: settings.presence.at_once.min(settings.sockets.buffer_packets / 2),
     }
 }
 

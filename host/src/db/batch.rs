@@ -149,6 +149,7 @@ pub async fn insert_together(
         placed => {
             let placed = placed?[0];
             tx.commit().await?;
+            conn.done();
             Ok(Together::Stored(placed))
         }
     }

@@ -2,7 +2,10 @@
 
 use std::{
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -35,6 +38,8 @@ struct Inner {
     patience: Duration,
     /// The latest last.
     ready: Mutex<Vec<Ready>>,
+    /// How many wait for the pool, which does not know of those above.
+    waiting: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -66,15 +71,16 @@ struct Doubtful {
 impl Connections {
     /// One that nobody has used for so long is tried first: Postgres may have been away.
     pub(super) const TESTED_AFTER: Duration = Duration::from_millis(250);
-    /// After so long in use or idle a connection is renewed.
+    /// After so long in use or idle a connection is the pool's again, which closes it in its time.
     const KEPT_FOR: Duration = Duration::from_mins(10);
     /// Of the patience, for one that does not answer: there may be another.
     const TEST: u32 = 8;
 
     /// `most`: how many may be in use at a time.
     pub(super) fn new(pool: PgPool, most: u32, patience: Duration) -> Self {
-        let places = Arc::new(Semaphore::new(most.max(1) as usize));
-        Self(Arc::new(Inner { pool, places, patience, ready: Mutex::default() }))
+        let places = Arc::new(Semaphore::new(most as usize));
+        let (ready, waiting) = (Mutex::default(), AtomicU32::new(0));
+        Self(Arc::new(Inner { pool, places, patience, ready, waiting }))
     }
 
     /// The pool itself, for what keeps a connection for good or runs before all others.
@@ -129,13 +135,20 @@ impl Connections {
     async fn take_tested(&self, place: OwnedSemaphorePermit) -> Result<Taken, DbError> {
         while let Some(Ready { conn, from_pool, since }) = self.pop() {
             let mut conn = Doubtful { conn: Some(conn), is_in_doubt: true };
-            let is_old = since.elapsed().max(from_pool.elapsed()) > Self::KEPT_FOR;
-            if !is_old && let Ok(Ok(())) = timeout(self.0.patience / Self::TEST, conn.ping()).await
-            {
-                conn.is_in_doubt = false;
-                return Ok(Taken { conn, from_pool, from: self.clone(), place });
+            if since.elapsed().max(from_pool.elapsed()) > Self::KEPT_FOR {
+                continue;
+            }
+            match timeout(self.0.patience / Self::TEST, conn.ping()).await {
+                Ok(Ok(())) => {
+                    conn.is_in_doubt = false;
+                    return Ok(Taken { conn, from_pool, from: self.clone(), place });
+                }
+                Ok(Err(_)) => {}
+                // The others may be as slow, and need not be closed for it.
+                Err(_) => break,
             }
         }
+        let _waits = Waits::of(&self.0.waiting);
         Ok(self.taken(self.0.pool.acquire().await?, Instant::now(), place))
     }
 
@@ -163,6 +176,7 @@ impl Taken {
         let mut ready = self.from.ready();
         if now.duration_since(self.from_pool) > Connections::KEPT_FOR
             || self.from.0.places.is_closed()
+            || self.from.0.waiting.load(Ordering::Relaxed) > 0
         {
             return;
         }
@@ -197,6 +211,22 @@ impl Taken {
         let begin = Transaction::begin(conn, Some(statement.into_sql_str()));
         let tx = tokio::spawn(begin).await.map_err(|_| DbError::WorkerCrashed)??;
         Ok((tx, self.place))
+    }
+}
+
+/// Somebody who waits for the pool.
+struct Waits<'a>(&'a AtomicU32);
+
+impl<'a> Waits<'a> {
+    fn of(waiting: &'a AtomicU32) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

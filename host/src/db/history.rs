@@ -98,11 +98,11 @@ async fn list_newest(
         thread,
         limit
     );
-    if rows.last().is_some_and(|row| row.seq.is_none()) {
+    let unplaced = rows.partition_point(|row| row.seq.is_none());
+    if i64::try_from(unplaced).is_ok_and(|unplaced| unplaced == limit) {
         // There may be newer ones of these.
         return list_unplaced(conn, reader, thread, Uuid::max().into(), limit).await;
     }
-    let unplaced = rows.partition_point(|row| row.seq.is_none());
     rows[..unplaced].sort_unstable_by_key(|row| Reverse(row.id));
     Ok(rows)
 }

@@ -143,8 +143,9 @@ impl Db {
         };
         let (batches, most) = (pool(Self::BATCH_CONNECTIONS, for_batches), Self::BATCH_CONNECTIONS);
         let batches = Connections::new(batches, most, limits.acquire);
-        let most = limits.connections.saturating_sub(Self::LISTENERS);
-        let connections = Connections::new(pool(limits.connections, connect), most, limits.acquire);
+        let most = limits.connections.saturating_sub(Self::LISTENERS).max(1);
+        let connections =
+            Connections::new(pool(most + Self::LISTENERS, connect), most, limits.acquire);
         Ok(Self {
             connections,
             batches,

@@ -184,12 +184,10 @@ async fn lock_shared(conn: &mut OrgConn<'_>, threads: &[ThreadId]) -> Result<(),
     .map(drop)
 }
 
-/// The key of the advisory lock of a thread: one for many, so that who stores receipts of hundreds
-/// needs few.
+/// The key of the advisory lock of a thread. Where two have the same, one may wait for the other.
 fn lock_of(org_id: OrgId, thread_id: ThreadId) -> i64 {
-    const LOCKS: u128 = 1024;
-    // Both are random, or as good as, in their last bits.
-    let key = org_id.as_uuid().as_u128() / LOCKS * LOCKS + thread_id.as_uuid().as_u128() % LOCKS;
+    // Both are random, or as good as, in their low halves.
+    let key = org_id.as_uuid().as_u128() ^ thread_id.as_uuid().as_u128();
     #[expect(clippy::cast_possible_truncation, reason = "the low half")]
     (key as u64).cast_signed()
 }

@@ -231,7 +231,10 @@ impl Keeper {
 
     async fn insert(&self, org_id: OrgId, events: &[NewEvent]) -> Result<bool, DbError> {
         let mut handle = self.db.org(org_id).await?;
-        plugin_events::insert(&mut handle.conn(), events, self.settings.most_waiting()).await
+        let most = self.settings.most_waiting();
+        let stored = plugin_events::insert(&mut handle.conn(), events, most).await?;
+        handle.done();
+        Ok(stored)
     }
 
     fn count(&self, events: &[NewEvent], why: Untold) {

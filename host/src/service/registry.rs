@@ -110,6 +110,7 @@ impl Registry {
     async fn load(&self, row: OrgRow) -> Result<OrgState> {
         let mut handle = self.db.org(row.id).await?;
         let keys = keys::list(&mut handle.conn()).await?;
+        handle.done();
         let revision = row.revision;
         let tokens_valid_from = row.tokens_valid_from;
         let org = Arc::new(self.org(row)?);

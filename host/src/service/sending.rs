@@ -321,12 +321,11 @@ impl Sending {
         reply_to: MessageId,
     ) -> Result<Message> {
         let mut handle = self.db.org(caller.org.id).await?;
-        messages::find(&mut handle.conn(), caller.user.id, reply_to)
-            .await?
-            .filter(|reply| reply.thread_id == thread_id)
-            .ok_or_else(|| {
-                Error::invalid("replyTo", "must be a message of this thread that you can see")
-            })
+        let reply = messages::find(&mut handle.conn(), caller.user.id, reply_to).await?;
+        handle.done();
+        reply.filter(|reply| reply.thread_id == thread_id).ok_or_else(|| {
+            Error::invalid("replyTo", "must be a message of this thread that you can see")
+        })
     }
 
     /// Holds whoever writes to somebody for the first time to the day's allowance.

@@ -262,7 +262,9 @@ impl Task {
     ) -> Result<Held, DbError> {
         let counting = async {
             let mut handle = self.db.org(org_id).await?;
-            held::count_waiting(&mut handle.conn(), sender, quota).await
+            let held = held::count_waiting(&mut handle.conn(), sender, quota).await?;
+            handle.done();
+            Ok(held)
         };
         tokio::time::timeout(self.limits.patience, counting)
             .await

@@ -218,12 +218,19 @@ async fn presence(
 ) {
     match audience {
         Audience::Org => tell_org(io, org_id, &gathering.add(org_id, told)).await,
-        Audience::People(people) => tell_lossy(hub, org_id, &people, (told.name, &told.data)),
+        Audience::People(people) => {
+            // Of before the org's setting changed: it would come too late.
+            tell_org(io, org_id, &gathering.take(org_id)).await;
+            tell_lossy(hub, org_id, &people, (told.name, &told.data));
+        }
     }
 }
 
 /// Emits events to all of an org. They may be lost where a socket does not keep up.
 pub(super) async fn tell_org(io: &SocketIo, org_id: OrgId, events: &[Told]) {
+    if events.is_empty() {
+        return;
+    }
     let Some(namespace) = io.of(NAMESPACE) else { return };
     let room = namespace.to(org_room(org_id));
     for Told { name, data } in events {

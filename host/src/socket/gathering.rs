@@ -61,6 +61,16 @@ impl Gathering {
         vec![told]
     }
 
+    /// What waits for the end of an org's pause, to be told before it.
+    pub(super) fn take(&mut self, org_id: OrgId) -> Vec<Told> {
+        self.waiting.get_mut(&org_id).map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The orgs of which something waits.
+    pub(super) fn orgs(&self) -> Vec<OrgId> {
+        self.waiting.keys().copied().collect()
+    }
+
     fn begin_pause(&mut self, org_id: OrgId) {
         self.waiting.insert(org_id, Vec::new());
         self.pauses.push_back((Instant::now() + self.pause, org_id));
@@ -80,5 +90,78 @@ impl Gathering {
                 return (org_id, told);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_hours(1);
+    const SHORT: Duration = Duration::from_millis(5);
+
+    fn told(name: &'static str) -> Told {
+        Told { name, data: Json::Null }
+    }
+
+    fn names(told: &[Told]) -> Vec<&'static str> {
+        told.iter().map(|told| told.name).collect()
+    }
+
+    #[test]
+    fn without_a_pause_nothing_waits() {
+        let mut gathering = Gathering::new(Duration::ZERO, 8);
+        let org = OrgId::new();
+
+        for name in ["one", "two", "three"] {
+            assert_eq!(names(&gathering.add(org, told(name))), [name]);
+        }
+    }
+
+    #[test]
+    fn as_many_as_are_told_at_once_do_not_wait() {
+        for (at_once, waiting) in [(0, 0), (1, 0), (3, 2)] {
+            let mut gathering = Gathering::new(LONG, at_once);
+            let org = OrgId::new();
+            assert_eq!(names(&gathering.add(org, told("first"))), ["first"]);
+
+            for _ in 0..waiting {
+                assert!(gathering.add(org, told("next")).is_empty());
+            }
+            assert_eq!(gathering.add(org, told("last")).len(), waiting + 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_told_in_its_order_when_the_pause_ends() {
+        let mut gathering = Gathering::new(SHORT, 8);
+        let [org, other] = [OrgId::new(), OrgId::new()];
+        assert_eq!(names(&gathering.add(org, told("one"))), ["one"]);
+        assert!(gathering.add(org, told("two")).is_empty());
+        assert!(gathering.add(org, told("three")).is_empty());
+        assert_eq!(names(&gathering.add(other, told("theirs"))), ["theirs"]);
+
+        let (told_org, waited) = gathering.next().await;
+
+        assert_eq!((told_org, names(&waited)), (org, vec!["two", "three"]));
+        // Pauses in which nothing came end by themselves.
+        assert!(timeout(SHORT * 20, gathering.next()).await.is_err());
+        assert!(gathering.orgs().is_empty());
+        assert_eq!(names(&gathering.add(org, told("four"))), ["four"]);
+    }
+
+    #[test]
+    fn what_is_taken_is_not_told_again() {
+        let mut gathering = Gathering::new(LONG, 3);
+        let org = OrgId::new();
+        drop(gathering.add(org, told("one")));
+        drop(gathering.add(org, told("two")));
+
+        assert_eq!(names(&gathering.take(org)), ["two"]);
+        assert!(gathering.take(org).is_empty());
+        assert!(gathering.take(OrgId::new()).is_empty());
+        assert!(gathering.add(org, told("three")).is_empty());
     }
 }

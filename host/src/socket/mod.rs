@@ -86,8 +86,15 @@ impl Sockets {
                 tokio::select! {
                     event = events.recv() => match event {
                         None => break,
-                        // Looked into beside: it asks the database.
-                        Some(Event::OrgChanged(org_id)) => drop(reviews.send(org_id)),
+                        Some(Event::OrgChanged(org_id)) => {
+                            // Who is told of people may have changed.
+                            for org_id in org_id.map_or_else(|| gathering.orgs(), |id| vec![id]) {
+                                let told = gathering.take(org_id);
+                                fanout::tell_org(&self.io, org_id, &told).await;
+                            }
+                            // Looked into beside: it asks the database.
+                            let _ = reviews.send(org_id);
+                        }
                         Some(event) => {
                             fanout::emit(&self.io, &self.hub, &mut gathering, event).await;
                         }

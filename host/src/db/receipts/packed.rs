@@ -59,9 +59,13 @@ impl Packed {
     /// The text that was stored.
     pub(super) fn unpack(stored: Vec<u8>) -> Result<Vec<u8>, DbError> {
         let Some((number, packed)) = stored.split_first() else { return Ok(stored) };
-        let Some(dictionary) = ALL.iter().find(|dictionary| dictionary.number == *number) else {
-            // Of before anything was compressed: no JSON text begins with such a byte.
+        // Of before anything was compressed: a list.
+        if *number == b'[' {
             return Ok(stored);
+        }
+        let Some(dictionary) = ALL.iter().find(|dictionary| dictionary.number == *number) else {
+            let error = format!("a receipt is damaged, or a newer server's: dictionary {number}");
+            return Err(DbError::Decode(error.into()));
         };
         let (len, _) = uncompressed_size(packed).map_err(|error| DbError::Decode(error.into()))?;
         if len > packed.len() * Self::MOST_TIMES {
@@ -106,7 +110,7 @@ mod tests {
         let mut too_long = Packed::calls(&[]).0;
         too_long[1..5].copy_from_slice(&u32::MAX.to_le_bytes());
 
-        for damaged in [cut_off, too_long] {
+        for damaged in [cut_off, too_long, b"\x03[]".to_vec()] {
             assert!(Packed::unpack(damaged).is_err());
         }
     }
