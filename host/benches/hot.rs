@@ -13,7 +13,7 @@ use std::{
 
 use criterion::{Criterion, Throughput};
 use duologue::{
-    app::{Database, DatabaseChoice},
+    app::{Database, DatabaseChoice, keep_freed_memory},
     auth::{KeySet, MintClaims, Verifier, VerifierSettings, mint},
     db::{
         batch::{Fate, NewMessage, Tables},
@@ -46,6 +46,7 @@ const TEXT: &str = "The ferry leaves at nine from the northern pier, so let us m
 const SLUG: &str = "acme";
 
 fn main() {
+    keep_freed_memory();
     let runtime = Runtime::new().expect("this machine can start threads");
     let _entered = runtime.enter();
     let mut criterion = Criterion::default()

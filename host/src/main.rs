@@ -16,5 +16,6 @@ fn main() -> ExitCode {
     if arguments.next().as_deref() == Some("compile-plugin") {
         return duologue::plugin::compile_child(arguments);
     }
+    duologue::app::keep_freed_memory();
     duologue::cli::main()
 }

@@ -79,6 +79,7 @@ function goals() {
     atLeast('unread counts/s', ...both('read unread'), rate, [2, 3]),
     atMost('memory an idle socket, KiB', ...both('idle sockets'), memory, [1 / 2, 1 / 3]),
     atLeast('connects/s', ...both('idle sockets'), rate, [3, 5]),
+    atLeast('reconnects/s in a storm', ...both('idle sockets'), (row) => row.storm.perSecond, [3, 5]),
     {
       ...atMost(
         'memory after a storm of reconnects, beside before, MiB',

@@ -3,6 +3,7 @@
 mod accept;
 mod database;
 mod limits;
+mod memory;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -21,6 +22,7 @@ use crate::{
     socket::{Sockets, Transports},
 };
 pub use database::{Database, DatabaseChoice, OpenError};
+pub use memory::keep_freed_memory;
 
 /// Why a server could not be started.
 #[derive(Debug, thiserror::Error)]

@@ -134,10 +134,10 @@ impl Connections {
 
     async fn take_tested(&self, place: OwnedSemaphorePermit) -> Result<Taken, DbError> {
         while let Some(Ready { conn, from_pool, since }) = self.pop() {
-            let mut conn = Doubtful { conn: Some(conn), is_in_doubt: true };
             if since.elapsed().max(from_pool.elapsed()) > Self::KEPT_FOR {
                 continue;
             }
+            let mut conn = Doubtful { conn: Some(conn), is_in_doubt: true };
             match timeout(self.0.patience / Self::TEST, conn.ping()).await {
                 Ok(Ok(())) => {
                     conn.is_in_doubt = false;
