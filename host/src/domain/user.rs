@@ -28,13 +28,13 @@ impl Email {
         if text.len() > Self::MAX_BYTES || text.chars().any(char::is_control) {
             return Err(InvalidEmail);
         }
-        let shown: String = text.nfc().collect();
+        let shown = nfc(text);
         let options =
             email_address::Options::default().without_display_text().without_domain_literal();
         email_address::EmailAddress::parse_with_options(&shown, options)
             .map_err(|_| InvalidEmail)?;
         // Lower-casing can leave NFC (U+0130), so the key is normalised again.
-        let key = shown.to_lowercase().nfc().collect();
+        let key = nfc(&shown.to_lowercase());
         Ok(Self { shown, key })
     }
 
@@ -60,6 +60,11 @@ impl Email {
     pub fn key(&self) -> &str {
         &self.key
     }
+}
+
+fn nfc(text: &str) -> String {
+    // As it is, and by far the most.
+    if text.is_ascii() { text.to_owned() } else { text.nfc().collect() }
 }
 
 impl PartialEq for Email {

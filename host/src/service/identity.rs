@@ -1,8 +1,8 @@
 //! Who is calling: from a token to a person in an org.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
@@ -40,17 +40,14 @@ pub struct Identity {
     people: People,
     verifier: Arc<Verifier>,
     /// By a hash of the org and the token: neither lies around in memory.
-    sessions: Cache<[u8; 32], Arc<Session>>,
+    sessions: Arc<Cache<[u8; 32], Arc<Session>>>,
 }
 
 impl Identity {
-    const CAPACITY: u64 = 200_000;
+    const CAPACITY: usize = 200_000;
 
     pub fn new(db: Db, registry: Registry, people: People, verifier: Verifier) -> Self {
-        let sessions = Cache::builder()
-            .max_capacity(Self::CAPACITY)
-            .time_to_idle(Duration::from_mins(10))
-            .build();
+        let sessions = Arc::new(Cache::new(Self::CAPACITY));
         Self { db, registry, people, verifier: Arc::new(verifier), sessions }
     }
 
@@ -62,12 +59,18 @@ impl Identity {
             if now < session.good_until && self.is_current(&session).await? {
                 return Ok(session);
             }
-            self.sessions.invalidate(&key);
+            self.sessions.remove(&key);
         }
         // Boxed, because the future of a miss is large and a miss is rare.
         let session = Arc::new(Box::pin(self.verify(org, token, now)).await?);
         self.sessions.insert(key, session.clone());
         Ok(session)
+    }
+
+    /// Lets go of the sessions whose tokens have ended. Nobody would ask for them again.
+    pub(super) fn forget_ended(&self) {
+        let now = OffsetDateTime::now_utc();
+        self.sessions.retain(|_, session| now < session.good_until);
     }
 
     /// Whether nothing about its org has changed since a session was verified.

@@ -1,8 +1,13 @@
 //! People by id and by e-mail, kept at hand.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use time::OffsetDateTime;
 
 use crate::{
@@ -31,20 +36,28 @@ impl PersonRef {
 #[derive(Clone, Debug)]
 pub struct People {
     db: Db,
-    by_id: Cache<(OrgId, UserId), Arc<User>>,
-    by_email: Cache<(OrgId, String), UserId>,
+    by_id: Arc<Cache<(OrgId, UserId), Known>>,
+    /// Counts where the person at hand has this e-mail.
+    by_email: Arc<Cache<(OrgId, String), UserId>>,
+}
+
+/// A person as the database had them.
+#[derive(Clone, Debug)]
+struct Known {
+    user: Arc<User>,
+    since: Instant,
 }
 
 impl People {
-    const CAPACITY: u64 = 200_000;
+    const CAPACITY: usize = 200_000;
     /// How long a change that another server made may stay unseen.
     const TTL: Duration = Duration::from_mins(1);
 
     pub fn new(db: Db) -> Self {
         Self {
             db,
-            by_id: Cache::builder().max_capacity(Self::CAPACITY).time_to_live(Self::TTL).build(),
-            by_email: Cache::builder().max_capacity(Self::CAPACITY).time_to_live(Self::TTL).build(),
+            by_id: Arc::new(Cache::new(Self::CAPACITY)),
+            by_email: Arc::new(Cache::new(Self::CAPACITY)),
         }
     }
 
@@ -52,8 +65,14 @@ impl People {
     pub fn remember(&self, org_id: OrgId, user: User) -> Arc<User> {
         let user = Arc::new(user);
         self.by_email.insert((org_id, user.email.key().to_owned()), user.id);
-        self.by_id.insert((org_id, user.id), user.clone());
+        let known = Known { user: user.clone(), since: Instant::now() };
+        self.by_id.insert((org_id, user.id), known);
         user
+    }
+
+    fn at_hand(&self, org_id: OrgId, id: UserId) -> Option<Arc<User>> {
+        let known = self.by_id.get(&(org_id, id))?;
+        (known.since.elapsed() < Self::TTL).then_some(known.user)
     }
 
     /// Takes over when somebody was last seen, before the database knows.
@@ -63,8 +82,8 @@ impl People {
 
     /// Forgets a person who changed, and the e-mail they had.
     pub fn forget(&self, org_id: OrgId, id: UserId) {
-        if let Some(user) = self.by_id.remove(&(org_id, id)) {
-            self.by_email.remove(&(org_id, user.email.key().to_owned()));
+        if let Some((_, known)) = self.by_id.remove(&(org_id, id)) {
+            self.by_email.remove(&(org_id, known.user.email.key().to_owned()));
         }
     }
 
@@ -99,7 +118,7 @@ impl People {
         let mut found = HashMap::with_capacity(ids.len());
         let mut missing = Vec::new();
         for id in ids {
-            match self.by_id.get(&(org_id, *id)) {
+            match self.at_hand(org_id, *id) {
                 Some(user) => {
                     found.insert(*id, user);
                 }
@@ -127,7 +146,7 @@ impl People {
 
     async fn find_by_email(&self, org_id: OrgId, email: &Email) -> Result<Option<Arc<User>>> {
         if let Some(id) = self.by_email.get(&(org_id, email.key().to_owned()))
-            && let Some(user) = self.by_id.get(&(org_id, id))
+            && let Some(user) = self.at_hand(org_id, id)
             && user.email == *email
         {
             return Ok(Some(user));

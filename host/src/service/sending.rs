@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use time::OffsetDateTime;
 
 use super::{
@@ -117,7 +117,7 @@ pub struct Sending {
     listeners: Listeners,
     in_flight: InFlight,
     /// Threads that exist, or whose opener has been charged for them.
-    threads: Cache<(OrgId, ThreadId), ()>,
+    threads: Arc<Cache<(OrgId, ThreadId), ()>>,
 }
 
 /// What sending shares with other use cases.
@@ -137,7 +137,7 @@ impl Sending {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { db, people, plugins, limits, writer, holding, refusals, receipts, listeners } =
             parts;
-        let threads = Cache::builder().max_capacity(500_000).build();
+        let threads = Arc::new(Cache::new(500_000));
         let in_flight = InFlight::default();
         Self {
             db,

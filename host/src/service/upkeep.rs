@@ -120,6 +120,7 @@ impl Upkeep {
             tokio::time::sleep(Self::SWEEP).await;
             self.services.limits.sweep();
             self.services.typing.sweep();
+            self.services.identity.forget_ended();
         }
     }
 
