@@ -1,8 +1,8 @@
 -- What a server has stored after a while: `messages` messages of the org `org`, and a tenth of that in one
 -- long thread. One person has 10 000 threads, and everything in them is unread: up to 100 000 messages. All
--- other messages lie in threads of ten and are read.
+-- other messages lie in threads of ten and are read. One came every tenth of a second.
 set work_mem = '256MB';
-select (extract(epoch from now()) * 1000)::bigint - 2 * :messages - 3600000 as start \gset
+select (extract(epoch from now()) * 1000)::bigint - 200 * :messages - 3600000 as start \gset
 
 begin;
 
@@ -47,8 +47,8 @@ with pair (one, other, first, step, size, unread) as (
 )
 select
     pg_temp.thread_id(one.id, other.id) as id, one.id as one, other.id as other,
-    :start + first as first, step, size, unread,
-    pg_temp.message_id(:start + first + (size - 1) * step) as last_message_id
+    :start + 100 * first as first, 100 * step as step, size, unread,
+    pg_temp.message_id(:start + 100 * (first + (size - 1) * step)) as last_message_id
 from pair
 join person as one on one.number = pair.one
 join person as other on other.number = pair.other;

@@ -212,7 +212,8 @@ pub async fn list_past(
     limit: i64,
 ) -> Result<Vec<Message>, DbError> {
     let rows = select_any!(
-        "and deleted_at is null and ($2::uuid is null or id < $2) order by id desc limit $3",
+        "and deleted_at is null and id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+        order by id desc limit $3",
         conn.org_id as _,
         below as _,
         limit,

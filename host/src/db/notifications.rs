@@ -70,36 +70,45 @@ pub async fn find(
         .await
 }
 
+macro_rules! mark_read {
+    ($which:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query!(
+            r#"
+            with unread as materialized (
+                select id
+                from notifications
+                where org_id = $1 and user_id = $2 and read_at is null
+                    and due_at is null and (channels is null or 'list' = any(channels))
+            "# + $which + r#"
+                order by id
+                for update
+            )
+            update notifications
+            set read_at = date_trunc('milliseconds', now())
+            from unread
+            where notifications.org_id = $1
+                and notifications.user_id = $2
+                and notifications.id = unread.id
+            "#,
+            $($argument),+
+        )
+    };
+}
+
 /// Marks those of the named notifications, or all, that are in the list and were unread; how many.
 pub async fn mark_read(
     conn: &mut OrgConn<'_>,
     reader: UserId,
     ids: Option<&[MessageId]>,
 ) -> Result<u64, DbError> {
-    let done = sqlx::query!(
-        r#"
-        with unread as materialized (
-            select id
-            from notifications
-            where org_id = $1 and user_id = $2 and read_at is null
-                and due_at is null and (channels is null or 'list' = any(channels))
-                and ($3::uuid[] is null or id = any($3))
-            order by id
-            for update
-        )
-        update notifications
-        set read_at = date_trunc('milliseconds', now())
-        from unread
-        where notifications.org_id = $1
-            and notifications.user_id = $2
-            and notifications.id = unread.id
-        "#,
-        conn.org_id as _,
-        reader as _,
-        ids as Option<&[MessageId]>,
-    )
-    .execute(&mut *conn.conn)
-    .await?;
+    let done = match ids {
+        Some(ids) => {
+            mark_read!("and id = any($3)", conn.org_id as _, reader as _, ids as &[MessageId])
+                .execute(&mut *conn.conn)
+                .await?
+        }
+        None => mark_read!("", conn.org_id as _, reader as _).execute(&mut *conn.conn).await?,
+    };
     Ok(done.rows_affected())
 }
 

@@ -90,22 +90,36 @@ pub async fn insert(
     Ok(insert_rows(conn.conn, events, most).await?.is_empty())
 }
 
+struct DueOrg {
+    org_id: OrgId,
+    slug: String,
+}
+
+macro_rules! select_due {
+    ($which:literal $(, $argument:expr)*) => {
+        sqlx::query_as!(
+            DueOrg,
+            r#"
+            select org_id as "org_id: OrgId", slug
+            from orgs
+            where suspended_at is null and exists (
+                select from plugin_events as event
+                where event.org_id = orgs.org_id and due_at <= now()
+            )
+            "# + $which
+            $(, $argument)*
+        )
+    };
+}
+
 /// The orgs in which something is to be told by now, and their public names; of one alone, if it
 /// is named.
 pub async fn list_due_orgs(db: &Db, org: Option<OrgId>) -> Result<Vec<(OrgId, String)>, DbError> {
-    let rows = sqlx::query!(
-        r#"
-        select org_id as "org_id: OrgId", slug
-        from orgs
-        where suspended_at is null and ($1::uuid is null or org_id = $1) and exists (
-            select from plugin_events as event
-            where event.org_id = orgs.org_id and due_at <= now()
-        )
-        "#,
-        org as Option<OrgId>,
-    )
-    .fetch_all(&mut *db.any().await?)
-    .await?;
+    let mut conn = db.any().await?;
+    let rows = match org {
+        Some(org) => select_due!("and org_id = $1", org as _).fetch_all(&mut *conn).await?,
+        None => select_due!("").fetch_all(&mut *conn).await?,
+    };
     Ok(rows.into_iter().map(|row| (row.org_id, row.slug)).collect())
 }
 

@@ -160,7 +160,7 @@ pub async fn list_results(
             micros, created_at
         from plugin_run_results
         where org_id = $1 and run_id = $2 and ($3 or not agrees)
-            and ($4::uuid is null or id > $4)
+            and id > coalesce($4::uuid, '00000000-0000-0000-0000-000000000000')
         order by id
         limit $5
         "#,
