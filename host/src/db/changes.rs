@@ -168,13 +168,17 @@ pub async fn list(
     Ok(ChangePage { changes: changes.collect(), more })
 }
 
-/// Removes changes from before a time, at most `limit`, and remembers how far; how many went.
-/// The rows of `user_states` are locked in the writer's order.
+/// Removes changes from before a time, at most `limit`, and remembers how far; how many went. In a
+/// transaction of its own. The rows of `user_states` are locked in the writer's order.
 pub async fn prune(
     conn: &mut OrgConn<'_>,
     before: OffsetDateTime,
     limit: i64,
 ) -> Result<i64, DbError> {
+    // Planned for any time it might go through all changes to find the first old one.
+    sqlx::query!("select set_config('plan_cache_mode', 'force_custom_plan', true) as mode")
+        .fetch_one(&mut *conn.conn)
+        .await?;
     sqlx::query_scalar!(
         r#"
         with old as materialized (
